@@ -4,8 +4,8 @@
 //! its own (the version it chose, twice) and one frame with an [`Answer`]. Frames of both are at most
 //! [`HANDSHAKE_FRAME_BYTES_MAX`](crate::limits::HANDSHAKE_FRAME_BYTES_MAX).
 
-use crate::id::{InstanceId, PeerId};
 use crate::ErrorCode;
+use crate::id::{InstanceId, PeerId};
 use serde::{Deserialize, Serialize};
 
 /// The first four bytes of a native stream. The first is over 0x7f, so no other dialect of the port begins like it.

@@ -3,10 +3,10 @@
 //! A message is a small head, coded by `codec`, and the *tail*: its payloads, one after the other, raw. Each head
 //! states the length of each payload, so the tail is cut without being looked at. Variants are only ever appended.
 
+use crate::ErrorCode;
 use crate::id::{AssignmentId, JobId, MessageId, PeerId};
 use crate::job::{HandBackReason, JobOptions, OutcomeKind, WorkResult};
 use crate::offer::Offer;
-use crate::ErrorCode;
 use serde::{Deserialize, Serialize};
 
 /// From client or worker to the manager.

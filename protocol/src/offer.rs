@@ -77,7 +77,11 @@ impl Offer {
     /// So many slots, all in range 0, for any kind.
     #[must_use]
     pub fn new(slots: u32) -> Self {
-        Self { slots, guarantees: Vec::new(), kinds: Kinds::Any }
+        Self {
+            slots,
+            guarantees: Vec::new(),
+            kinds: Kinds::Any,
+        }
     }
 
     /// With so many slots guaranteed for priorities from `bound` up.
@@ -125,14 +129,20 @@ impl Offer {
             }
             sum += u64::from(guarantee.slots);
             if sum > u64::from(self.slots) {
-                return Err(OfferError::OverSlots { bound: guarantee.bound, sum, slots: self.slots });
+                return Err(OfferError::OverSlots {
+                    bound: guarantee.bound,
+                    sum,
+                    slots: self.slots,
+                });
             }
         }
         Ok(())
     }
 
     fn check_kinds(&self) -> Result<(), OfferError> {
-        let Kinds::Only(kinds) = &self.kinds else { return Ok(()) };
+        let Kinds::Only(kinds) = &self.kinds else {
+            return Ok(());
+        };
         let fits = |kind: &String| (1..=NAME_BYTES_MAX).contains(&kind.len());
         if kinds.is_empty() || kinds.len() > KINDS_MAX || !kinds.iter().all(fits) {
             return Err(OfferError::Kinds);
