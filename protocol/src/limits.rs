@@ -27,11 +27,14 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub const FRAGMENT_BYTES: usize = 256 * 1024;
 /// Most fragmented messages that may be under way in one direction of one connection.
 pub const FRAGMENT_STREAMS_MAX: usize = 1_024;
-/// Largest head of a fragmented message beside its payloads, in bytes (kind, key and numbers of one message).
-pub const HEAD_BYTES_MAX: usize = 256 * 1024;
+/// Largest head of a message, in bytes: room for a submit with the most jobs, at 4 bytes each.
+pub const HEAD_BYTES_MAX: usize = 512 * 1024;
 /// The longest clock: 30 days, in milliseconds.
 pub const CLOCK_MILLIS_MAX: u32 = 30 * 24 * 3_600 * 1_000;
 /// Most jobs in one submit: a frame's worth, so that one frame never holds the manager for long.
 pub const JOBS_PER_SUBMIT_MAX: usize = 65_536;
+/// Most entries (executions, outcomes, runs, starts) that a sender puts into one message: with the longest kinds they
+/// stay far below [`HEAD_BYTES_MAX`]. A receiver does not count them.
+pub const ENTRIES_PER_MESSAGE_MAX: usize = 1_024;
 /// Bytes of stream data that a worker may send for one assignment, and a manager for one job, before credit comes back.
 pub const STREAM_WINDOW_BYTES: u64 = 256 * 1024;
