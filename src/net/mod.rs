@@ -2,9 +2,16 @@
 //!
 //! Both are plain values without I/O: whoever owns the socket reads into a buffer of its own and hands it over, and
 //! writes the slices that it gets.
+//!
+//! Beside them is the peers' end of a connection, which client and worker share: [`link`] decides when to connect and when
+//! to give a manager up, [`connect`] opens streams, [`drive`] is the loop around a machine.
 
+pub mod connect;
+pub mod drive;
+mod greeting;
 pub mod inbox;
 mod lane;
+pub mod link;
 pub mod outbox;
 
 pub use inbox::{Inbox, Incomplete, Tail};

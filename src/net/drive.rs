@@ -1,0 +1,511 @@
+//! The loop that clients and workers share: one task, one stream, one machine in the middle.
+//!
+//! Each turn reads what is there, takes what the handles sent, lets the clocks fire, lets the machine speak, and
+//! writes all of it with one flush. Whatever wakes the task, the turn is the same, so a command or an answer never
+//! takes more than one switch of tasks, and under load batches form by themselves.
+//!
+//! Clocks fire only when everything that has been received is read: after a stall an answer that lies in the socket
+//! beats the clock that it would have been in time for.
+
+use super::connect::{Connector, LinkError, Opening};
+use super::greeting::Greeting;
+use super::link::{Link, LinkConfig, Retry, Step};
+use super::{Inbox, Order, Outbox, Tail};
+use core::future::{Future, poll_fn};
+use core::ops::ControlFlow;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use proletariat_protocol::Time;
+use proletariat_protocol::handshake::{Hello, Welcome};
+use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, Sleep};
+
+/// Room for one read. Large enough that a busy connection needs few reads, small enough for one per task.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads of one turn, so that a flood does not keep the loop from writing.
+const READS_PER_TURN: usize = 8;
+/// Turns in a row in which clocks wait because there is more to read: far more than fits into a socket's buffer.
+const WET_TURNS_MAX: u32 = 64;
+/// Commands taken in one turn.
+const COMMANDS_PER_TURN: usize = 4_096;
+/// Slices of one write: what a system takes at most, or near it.
+const SLICES_PER_WRITE: usize = 64;
+/// The machine is not asked for more while so many bytes wait to be written: what it still holds can be aborted
+/// without having been sent.
+pub const OUTBOX_MARK_BYTES: usize = 1024 * 1024;
+/// A peer that leaves waits for the manager to close, but no longer than this.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// No timer is set further ahead; the loop then looks again.
+const SLEEP_MAX: Duration = Duration::from_secs(3_600);
+
+/// What is driven: the part of a client or a worker that knows what to say.
+pub trait Member: Send {
+    /// What its handles send.
+    type Command: Send;
+
+    /// A handle sent something.
+    fn command(&mut self, now: Time, command: Self::Command);
+
+    /// All handles are gone; no command follows.
+    fn commands_closed(&mut self, now: Time);
+
+    /// A session is open. Nothing of an earlier one holds any more.
+    fn link_up(&mut self, now: Time, welcome: &Welcome);
+
+    /// An attempt failed or the session ended. `next`: when the next attempt is due; `None`: there will be none.
+    fn link_down(&mut self, now: Time, error: &LinkError, next: Option<Time>);
+
+    /// A message of the open session. Signs of life and the manager's leaving never come here.
+    fn receive(&mut self, now: Time, message: ManagerMessage, tail: Tail<'_>);
+
+    /// Fires what is due. Called only when everything that has been received is read.
+    fn expire(&mut self, now: Time);
+
+    /// Carries out everything there is to do, once a turn, and pushes what is to be said while a session is open and
+    /// the outbox is below [`OUTBOX_MARK_BYTES`]. What is pushed without a session is dropped.
+    fn poll(&mut self, now: Time, outbox: &mut Outbox);
+
+    /// When to call `expire` if nothing happens.
+    fn next_deadline(&self) -> Option<Time>;
+
+    /// `Some` when everything is said and the session may close. Until then the drive goes on, even when there will be
+    /// no further attempt: the member has to answer its handles.
+    fn wants_to_leave(&self) -> Option<LeavingReason>;
+}
+
+/// A clock for machines: microseconds since it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// A clock that starts at zero now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        Time::ZERO + self.origin.elapsed()
+    }
+
+    fn instant(&self, time: Time) -> Instant {
+        self.origin + Duration::from_micros(time.0)
+    }
+}
+
+/// How a drive ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// The member wanted to leave.
+    Left,
+    /// There is no use in trying again.
+    GaveUp(LinkError),
+}
+
+/// What a drive needs to begin.
+#[derive(Debug)]
+pub struct Drive<C> {
+    /// How streams are opened.
+    pub connector: C,
+    /// What the manager is told.
+    pub hello: Hello,
+    /// Waits and clocks of the connection.
+    pub link: LinkConfig,
+    /// The waits follow from it.
+    pub seed: u64,
+    /// The clock that member and drive share.
+    pub clock: Clock,
+}
+
+impl<C: Connector> Drive<C> {
+    /// Drives the member until it leaves or there is no use in trying again.
+    ///
+    /// Dropped midway, it closes the connection without a word: the manager takes that as the loss of the peer.
+    pub async fn run<M: Member>(self, member: &mut M, commands: UnboundedReceiver<M::Command>) -> End {
+        let link = Link::new(self.link.clone(), self.seed, self.clock.now());
+        let mut driver = Driver {
+            link,
+            wire: Wire::Down,
+            inbox: Inbox::new(self.hello.payload_bytes_max),
+            outbox: Outbox::new(),
+            commands: Some(commands),
+            batch: Vec::new(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            timer: Timer::new(self.clock),
+            wet_turns: 0,
+            leaving: None,
+            gave_up: None,
+            drive: self,
+        };
+        poll_fn(|cx| driver.poll(cx, member)).await
+    }
+}
+
+struct Driver<C: Connector, K> {
+    drive: Drive<C>,
+    link: Link,
+    wire: Wire<C::Stream>,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// `None` once all handles are gone.
+    commands: Option<UnboundedReceiver<K>>,
+    batch: Vec<K>,
+    buffer: Box<[u8]>,
+    timer: Timer,
+    wet_turns: u32,
+    /// We have said goodbye.
+    leaving: Option<Leave>,
+    /// Why there will be no further attempt.
+    gave_up: Option<LinkError>,
+}
+
+enum Wire<S> {
+    Down,
+    Opening(Opening<S>),
+    Greeting(S, Greeting),
+    Up(S),
+}
+
+#[derive(Clone, Copy)]
+struct Leave {
+    until: Time,
+    shut: bool,
+}
+
+/// Whether there may be more to do at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    More,
+    Dry,
+}
+
+impl<C: Connector, K: Send> Driver<C, K> {
+    fn poll<M: Member<Command = K>>(&mut self, cx: &mut Context<'_>, member: &mut M) -> Poll<End> {
+        loop {
+            let read = self.poll_wire(cx, member);
+            let taken = self.poll_commands(cx, member);
+            let now = self.drive.clock.now();
+            let fired = self.fire_clocks(now, read, member);
+            member.poll(now, &mut self.outbox);
+            if let Some(end) = self.poll_end(now, member) {
+                return Poll::Ready(end);
+            }
+            let written = self.poll_write(cx, member);
+            if ![read, taken, fired, written].contains(&Progress::More) {
+                ready!(self.timer.poll(cx, self.next_deadline(member)));
+            }
+        }
+    }
+
+    /// Moves the stream on: opening, greeting, reading.
+    fn poll_wire<M: Member>(&mut self, cx: &mut Context<'_>, member: &mut M) -> Progress {
+        match &mut self.wire {
+            Wire::Down => Progress::Dry,
+            Wire::Opening(opening) => match opening.as_mut().poll(cx) {
+                Poll::Pending => Progress::Dry,
+                Poll::Ready(Ok(stream)) => {
+                    self.link.opened(self.drive.clock.now());
+                    match Greeting::new(&self.drive.hello) {
+                        Ok(greeting) => self.wire = Wire::Greeting(stream, greeting),
+                        Err(error) => return self.fail(&LinkError::Hello(error), member),
+                    }
+                    Progress::More
+                }
+                Poll::Ready(Err(error)) => {
+                    let address = self.drive.connector.address().to_owned();
+                    self.fail(
+                        &LinkError::Connect {
+                            address,
+                            source: Arc::new(error),
+                        },
+                        member,
+                    )
+                }
+            },
+            Wire::Greeting(stream, greeting) => {
+                match greeting.poll(cx, stream, &mut self.buffer, self.drive.connector.address()) {
+                    Poll::Pending => Progress::Dry,
+                    Poll::Ready(Ok((welcome, rest))) => self.begin_session(&welcome, &rest, member),
+                    Poll::Ready(Err(error)) => self.fail(&error, member),
+                }
+            }
+            Wire::Up(_) => self.poll_read(cx, member),
+        }
+    }
+
+    fn begin_session<M: Member>(&mut self, welcome: &Welcome, rest: &[u8], member: &mut M) -> Progress {
+        let now = self.drive.clock.now();
+        if let Wire::Greeting(stream, _) = core::mem::replace(&mut self.wire, Wire::Down) {
+            self.wire = Wire::Up(stream);
+        }
+        self.inbox = Inbox::new(self.drive.hello.payload_bytes_max);
+        self.outbox = Outbox::new();
+        self.link.welcomed(now);
+        member.link_up(now, welcome);
+        match self.take(now, rest.len(), Some(rest), member) {
+            Ok(()) => Progress::More,
+            Err(error) => self.fail(&error, member),
+        }
+    }
+
+    fn poll_read<M: Member>(&mut self, cx: &mut Context<'_>, member: &mut M) -> Progress {
+        for _ in 0..READS_PER_TURN {
+            let Wire::Up(stream) = &mut self.wire else {
+                return Progress::More;
+            };
+            let mut buffer = ReadBuf::new(&mut self.buffer);
+            let error = match Pin::new(stream).poll_read(cx, &mut buffer) {
+                // Without budget the socket was not asked at all; the task is woken at once, and clocks can wait.
+                Poll::Pending if !tokio::task::coop::has_budget_remaining() => {
+                    self.wet_turns += 1;
+                    return Progress::Dry;
+                }
+                Poll::Pending => {
+                    self.wet_turns = 0;
+                    return Progress::Dry;
+                }
+                Poll::Ready(Err(error)) => LinkError::Broken(Arc::new(error)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => LinkError::Closed,
+                Poll::Ready(Ok(())) => {
+                    let (now, count) = (self.drive.clock.now(), buffer.filled().len());
+                    match self.take(now, count, None, member) {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    }
+                }
+            };
+            return self.fail(&error, member);
+        }
+        self.wet_turns += 1;
+        Progress::More
+    }
+
+    /// Cuts `count` bytes of the read buffer (or `other`) into messages.
+    fn take<M: Member>(
+        &mut self,
+        now: Time,
+        count: usize,
+        other: Option<&[u8]>,
+        member: &mut M,
+    ) -> Result<(), LinkError> {
+        let Self {
+            link,
+            inbox,
+            outbox,
+            buffer,
+            ..
+        } = self;
+        let bytes = other.unwrap_or(&buffer[..count]);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        link.heard(now);
+        let mut end = None;
+        let _: ControlFlow<()> = inbox.receive(bytes, &mut |message: ManagerMessage, tail: Tail<'_>| {
+            match message {
+                ManagerMessage::Ping => outbox.push(&PeerMessage::Pong, &[], Order::Free),
+                ManagerMessage::Pong => {}
+                ManagerMessage::Leaving {
+                    code,
+                    message,
+                    retry,
+                    retry_after_ms,
+                } => {
+                    let wait = Duration::from_millis(u64::from(retry_after_ms));
+                    let retry = if retry { Retry::After(wait) } else { Retry::Never };
+                    end = Some(LinkError::Left { code, message, retry });
+                    return ControlFlow::Break(());
+                }
+                message => member.receive(now, message, tail),
+            }
+            ControlFlow::Continue(())
+        })?;
+        end.map_or(Ok(()), Err)
+    }
+
+    fn poll_commands<M: Member<Command = K>>(&mut self, cx: &mut Context<'_>, member: &mut M) -> Progress {
+        let Some(commands) = &mut self.commands else {
+            return Progress::Dry;
+        };
+        match commands.poll_recv_many(cx, &mut self.batch, COMMANDS_PER_TURN) {
+            Poll::Pending => Progress::Dry,
+            Poll::Ready(0) => {
+                self.commands = None;
+                member.commands_closed(self.drive.clock.now());
+                Progress::More
+            }
+            Poll::Ready(_) => {
+                let now = self.drive.clock.now();
+                for command in self.batch.drain(..) {
+                    member.command(now, command);
+                }
+                Progress::More
+            }
+        }
+    }
+
+    /// Fires what is due, unless something that was received is not read yet.
+    fn fire_clocks<M: Member>(&mut self, now: Time, read: Progress, member: &mut M) -> Progress {
+        let wet = read == Progress::More || self.wet_turns > 0;
+        if wet && self.wet_turns < WET_TURNS_MAX {
+            return Progress::Dry;
+        }
+        self.wet_turns = 0;
+        member.expire(now);
+        let mut progress = Progress::Dry;
+        while let Some(step) = self.link.poll(now) {
+            progress = Progress::More;
+            match step {
+                Step::Connect => self.wire = Wire::Opening(self.drive.connector.connect()),
+                Step::Ping => self.outbox.push(&PeerMessage::Ping, &[], Order::Free),
+                Step::AttemptTimedOut => {
+                    let address = self.drive.connector.address().to_owned();
+                    let time = self.drive.link.attempt_timeout;
+                    self.drop_wire(now, &LinkError::AttemptTimeout { address, time }, member);
+                }
+                Step::ManagerSilent => {
+                    self.drop_wire(now, &LinkError::Silent(self.drive.link.manager_timeout), member);
+                }
+            }
+        }
+        progress
+    }
+
+    fn fail<M: Member>(&mut self, error: &LinkError, member: &mut M) -> Progress {
+        let now = self.drive.clock.now();
+        self.link.failed(now, error.retry());
+        self.drop_wire(now, error, member);
+        Progress::More
+    }
+
+    /// The link knows already.
+    fn drop_wire<M: Member>(&mut self, now: Time, error: &LinkError, member: &mut M) {
+        self.wire = Wire::Down;
+        self.outbox = Outbox::new();
+        self.wet_turns = 0;
+        if self.link.has_ended() {
+            self.gave_up = Some(error.clone());
+        }
+        member.link_down(now, error, self.link.next_deadline());
+    }
+
+    /// Says goodbye when the member wants to leave; the end when that is done or cannot be.
+    fn poll_end<M: Member>(&mut self, now: Time, member: &M) -> Option<End> {
+        let reason = member.wants_to_leave()?;
+        match (&self.wire, self.leaving) {
+            (Wire::Up(_), None) => {
+                self.outbox
+                    .push(&PeerMessage::Leaving { reason }, &[], Order::Barrier);
+                self.leaving = Some(Leave {
+                    until: now + LEAVE_TIMEOUT,
+                    shut: false,
+                });
+                None
+            }
+            (Wire::Up(_), Some(leave)) if now < leave.until => None,
+            _ => Some(self.gave_up.take().map_or(End::Left, End::GaveUp)),
+        }
+    }
+
+    fn poll_write<M: Member>(&mut self, cx: &mut Context<'_>, member: &mut M) -> Progress {
+        let Wire::Up(stream) = &mut self.wire else {
+            if !self.outbox.is_empty() {
+                self.outbox = Outbox::new();
+            }
+            return Progress::Dry;
+        };
+        let was_full = self.outbox.bytes() >= OUTBOX_MARK_BYTES;
+        match write_all_ready(cx, stream, &mut self.outbox, &mut self.leaving) {
+            Ok(()) if was_full && self.outbox.bytes() < OUTBOX_MARK_BYTES => Progress::More,
+            Ok(()) => Progress::Dry,
+            Err(error) => self.fail(&LinkError::Broken(Arc::new(error)), member),
+        }
+    }
+
+    fn next_deadline<M: Member>(&self, member: &M) -> Option<Time> {
+        let leave = self.leaving.map(|leave| leave.until);
+        [self.link.next_deadline(), member.next_deadline(), leave]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// Writes until the stream takes no more or nothing waits; then one flush, and the end of our half when we leave.
+fn write_all_ready<S: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    outbox: &mut Outbox,
+    leaving: &mut Option<Leave>,
+) -> io::Result<()> {
+    let mut wrote = false;
+    while !outbox.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+        let count = outbox.slices(&mut slices);
+        match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
+            Poll::Pending => break,
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(bytes)) => outbox.advance(bytes),
+            Poll::Ready(Err(error)) => return Err(error),
+        }
+        wrote = true;
+    }
+    if wrote && let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx) {
+        flushed?;
+    }
+    if let Some(leave) = leaving
+        && outbox.is_empty()
+        && !leave.shut
+        && let Poll::Ready(shut) = Pin::new(stream).poll_shutdown(cx)
+    {
+        leave.shut = true;
+        shut?;
+    }
+    Ok(())
+}
+
+/// One timer that is set anew only when something earlier is due: a deadline that moves away costs nothing.
+struct Timer {
+    clock: Clock,
+    sleep: Pin<Box<Sleep>>,
+    armed: Option<Time>,
+}
+
+impl Timer {
+    fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            sleep: Box::pin(tokio::time::sleep_until(clock.origin)),
+            armed: None,
+        }
+    }
+
+    /// Ready when the deadline may have come.
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Time>) -> Poll<()> {
+        let Some(deadline) = deadline else {
+            return Poll::Pending;
+        };
+        if self.armed.is_none_or(|armed| deadline < armed) {
+            let deadline = deadline.min(self.clock.now() + SLEEP_MAX);
+            self.sleep.as_mut().reset(self.clock.instant(deadline));
+            self.armed = Some(deadline);
+        }
+        ready!(self.sleep.as_mut().poll(cx));
+        self.armed = None;
+        Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
