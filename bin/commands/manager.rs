@@ -1,0 +1,124 @@
+//! `manager`: takes jobs from clients and gives them to workers.
+
+use super::{CleanupOptions, CommonOptions, DrainOptions};
+use crate::options::value::{duration, size};
+use clap::{Args, Parser, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  manager                                     listens on 127.0.0.1:1917
+  manager --port 0 --port-file manager.port   any free port, its number written to a file
+  manager --host 0.0.0.0 --insecure           for other hosts, in a network that is trusted
+  manager --hold-similar-work --max-attempts 3
+  manager --config manager.toml --debug";
+
+/// The manager: takes jobs from clients, gives them to workers, and brings the answers back.
+#[derive(Parser, Debug)]
+#[command(name = "manager", version, after_help = format!("{EXAMPLES}\n\n{}", super::OPTIONS_NOTE))]
+pub struct ManagerOptions {
+    #[command(flatten)]
+    common: CommonOptions,
+    /// Write the port to this file (decimal, one line); it is removed at the end
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+    /// Allow an address that is not loopback, without tokens or TLS
+    #[arg(long)]
+    insecure: bool,
+    #[command(flatten)]
+    dispatch: DispatchOptions,
+    #[command(flatten)]
+    cleanup: CleanupOptions,
+    #[command(flatten)]
+    drain: DrainOptions,
+    #[command(flatten)]
+    bounds: BoundOptions,
+}
+
+/// How jobs go to workers.
+#[derive(Args, Debug)]
+struct DispatchOptions {
+    /// After all slots were taken, wait for so many free ones before distributing [default: 1, classic: 50]
+    #[arg(long, value_name = "SLOTS")]
+    avail_threshold: Option<u32>,
+    /// Longest wait before distributing, to gather free slots [default: 0, classic: 100ms]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    distrib_randmax: Option<Duration>,
+    /// The ancestor's own defaults (50 slots, 100ms)
+    #[arg(long)]
+    classic: bool,
+    /// Guaranteed slots are lent to no other range: borrow only from the lowest
+    #[arg(long)]
+    sacred_guarantees: bool,
+    /// Jobs of equal kind and key share one execution
+    #[arg(long)]
+    hold_similar_work: bool,
+    /// How a worker is picked among those that may take a job
+    #[arg(long, default_value = "random-weighted")]
+    selector: SelectorName,
+    /// A job that has lost its worker so often ends with ECRASH; 0: no limit
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    max_attempts: u16,
+    /// A peer that says nothing for so long is pinged
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    heartbeat: Duration,
+    /// A peer that says nothing for so long is given up
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    heartbeat_timeout: Duration,
+    /// Refuse the JSON dialect
+    #[arg(long)]
+    no_json: bool,
+}
+
+/// Everything has a bound.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Bounds (0: none)")]
+struct BoundOptions {
+    /// Connections
+    #[arg(long, value_name = "COUNT", default_value_t = 16_384)]
+    max_connections: u32,
+    /// Connections from one address
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    max_connections_per_address: u32,
+    /// Time for the handshake
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    handshake_timeout: Duration,
+    /// Time without progress within a frame
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    frame_timeout: Duration,
+    /// Payload of a job, and a result
+    #[arg(long, value_name = "SIZE", default_value = "20MiB", value_parser = size)]
+    max_payload: u64,
+    /// Jobs that wait
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000_000)]
+    max_queued_jobs: u64,
+    /// Jobs of one client that wait
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    max_queued_jobs_per_client: u64,
+    /// Bytes of jobs that wait
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
+    max_queued_bytes: u64,
+    /// A peer that has so much to read yet gets no more jobs, and its streams pause
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size)]
+    outbox_pause_bytes: u64,
+    /// A peer that reads nothing for so long, although it could, is dropped
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    outbox_stall: Duration,
+    /// A peer that has so much to read is dropped
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    max_outbox_bytes: u64,
+}
+
+/// The selectors that come with the manager.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum SelectorName {
+    /// By chance, in proportion to what each could still take
+    RandomWeighted,
+    /// The one with the least to do
+    LeastLoaded,
+    /// The less loaded of two taken by chance
+    TwoChoices,
+    /// One after the other
+    RoundRobin,
+}
