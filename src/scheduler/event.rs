@@ -209,3 +209,28 @@ pub enum OutboxLevel {
     /// (`Waiting` or `Clear`) below half the mark.
     Paused,
 }
+
+impl Event {
+    /// Who it comes from; the manager's own number for what comes from nobody.
+    pub(crate) fn peer(&self) -> PeerId {
+        match self {
+            Self::Joined(joined) => joined.peer,
+            Self::Left { peer } | Self::Outbox { peer, .. } => *peer,
+            Self::Submitted { client, .. } | Self::Aborted { client, .. } | Self::Credited { client, .. } => {
+                *client
+            }
+            Self::Offered { worker, .. }
+            | Self::Withdrew { worker }
+            | Self::Started { worker, .. }
+            | Self::Finished { worker, .. }
+            | Self::HandedBack { worker, .. }
+            | Self::Crashed { worker, .. }
+            | Self::Stopped { worker, .. }
+            | Self::Data { worker, .. }
+            | Self::Progress { worker, .. } => *worker,
+            Self::SystemMessage { from, .. } => *from,
+            Self::Confirmed { by, .. } => *by,
+            Self::Draining => crate::MANAGER,
+        }
+    }
+}

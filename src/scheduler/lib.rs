@@ -2,6 +2,11 @@
 //!
 //! No I/O, no clock, no global randomness: time and the seed are arguments, so that a whole system runs in one
 //! thread, in virtual time, from one seed, and every bug replays. The compiler keeps it so: the crate is `no_std`.
+//!
+//! In reading order: [`Event`] and [`Action`] are the two faces of the machine, `machine` is its way in and the order of a
+//! step. By subject: `submission` (jobs come and end), `runs` (assignments), `membership` (peers and offers), `similar`
+//! (shared executions), `streams`, `broadcast`. What decides: `ledger` (slots and guarantees), `waiting` (lines and
+//! pools), `dispatch`, [`selector`], `gate`, `aside` (pauses). What counts: `audit`, `status`.
 
 #![no_std]
 
@@ -11,6 +16,34 @@ mod action;
 mod config;
 mod event;
 
+mod machine;
+
+mod broadcast;
+mod membership;
+mod runs;
+mod similar;
+mod streams;
+mod submission;
+
+mod aside;
+mod dispatch;
+mod gate;
+mod ledger;
+mod queueing;
+pub mod selector;
+mod waiting;
+
+mod audit;
+mod cleanup;
+mod deadlines;
+mod peers;
+mod records;
+mod status;
+mod tables;
+
 pub use action::{Action, Assign, Notice, Outcome};
 pub use config::Config;
 pub use event::{Abilities, Event, Joined, OutboxLevel};
+pub use ledger::{Admission, Borrowing, Ledger, Sacred, single_range_maximum};
+pub use machine::{MANAGER, Scheduler};
+pub use status::{PeerStatus, QueueStatus, RangeStatus, Status, WorkerStatus};

@@ -1,0 +1,170 @@
+//! Executions that are set aside for a pause, and the workers that an execution avoids.
+
+use crate::deadlines::Alarm;
+use crate::machine::Scheduler;
+use crate::records::Place;
+use crate::tables::{ExecutionKey, KindKey, PeerKey};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use proletariat_protocol::Time;
+
+/// The first pause, in milliseconds; it doubles …
+pub(crate) const PAUSE_MILLIS_MIN: u64 = 50;
+/// … up to this.
+pub(crate) const PAUSE_MILLIS_MAX: u64 = 2_000;
+
+/// The pause after one of this length.
+pub(crate) fn longer(pause_ms: u64) -> u64 {
+    (2 * pause_ms).clamp(PAUSE_MILLIS_MIN, PAUSE_MILLIS_MAX)
+}
+
+#[derive(Debug, Default)]
+struct Parked {
+    until: Time,
+    ticket: u32,
+    /// It waits for workers that it does not avoid, and goes back as soon as one has room.
+    avoiding: bool,
+}
+
+/// Rare states of executions, apart from their records.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    parked: BTreeMap<ExecutionKey, Parked>,
+    /// By kind, those that are parked because they avoid every worker that has room.
+    avoiding: BTreeMap<KindKey, Vec<ExecutionKey>>,
+    avoids: BTreeMap<ExecutionKey, Vec<(PeerKey, Time)>>,
+    /// The last pause after a selector's refusal, in milliseconds.
+    refused: BTreeMap<ExecutionKey, u64>,
+}
+
+impl Aside {
+    pub(crate) fn due(&self, execution: ExecutionKey, ticket: u32) -> Option<Time> {
+        self.parked
+            .get(&execution)
+            .filter(|parked| parked.ticket == ticket)
+            .map(|parked| parked.until)
+    }
+
+    pub(crate) fn forget(&mut self, execution: ExecutionKey) {
+        if self.parked.is_empty() && self.avoids.is_empty() && self.refused.is_empty() {
+            return;
+        }
+        self.leave_park(execution);
+        self.avoids.remove(&execution);
+        self.refused.remove(&execution);
+    }
+
+    fn leave_park(&mut self, execution: ExecutionKey) {
+        if self
+            .parked
+            .remove(&execution)
+            .is_some_and(|parked| parked.avoiding)
+        {
+            self.avoiding.retain(|_, list| {
+                list.retain(|other| *other != execution);
+                !list.is_empty()
+            });
+        }
+    }
+
+    pub(crate) fn avoid(&mut self, execution: ExecutionKey, worker: PeerKey, until: Time) {
+        let list = self.avoids.entry(execution).or_default();
+        list.retain(|(other, _)| *other != worker);
+        list.push((worker, until));
+    }
+
+    /// The workers that an execution avoids now.
+    pub(crate) fn avoided(&mut self, now: Time, execution: ExecutionKey) -> &[(PeerKey, Time)] {
+        if self.avoids.is_empty() {
+            return &[];
+        }
+        if let Some(list) = self.avoids.get_mut(&execution) {
+            list.retain(|(_, until)| *until > now);
+            if list.is_empty() {
+                self.avoids.remove(&execution);
+            }
+        }
+        self.avoids.get(&execution).map_or(&[], Vec::as_slice)
+    }
+
+    /// A worker is gone: nobody avoids it any more.
+    pub(crate) fn forget_worker(&mut self, worker: PeerKey) {
+        self.avoids.retain(|_, list| {
+            list.retain(|(other, _)| *other != worker);
+            !list.is_empty()
+        });
+    }
+
+    pub(crate) fn is_parked(&self, execution: ExecutionKey) -> bool {
+        self.parked.contains_key(&execution)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.parked.len()
+    }
+}
+
+impl Scheduler {
+    /// Nobody that has room is wanted by this execution: it waits until the first of them is no longer avoided, or another
+    /// one has room.
+    pub(crate) fn park_avoiding(&mut self, now: Time, execution: ExecutionKey) {
+        let until = self
+            .aside
+            .avoided(now, execution)
+            .iter()
+            .map(|(_, until)| *until)
+            .min();
+        let kind = self.executions[execution].kind;
+        self.aside.avoiding.entry(kind).or_default().push(execution);
+        self.park(now, execution, until.unwrap_or(now), true);
+    }
+
+    /// The selector wants nobody for this execution now.
+    pub(crate) fn park_refused(&mut self, now: Time, execution: ExecutionKey) {
+        let pause = self.aside.refused.entry(execution).or_insert(0);
+        *pause = longer(*pause);
+        let until = now.plus_millis(*pause);
+        self.park(now, execution, until, false);
+    }
+
+    fn park(&mut self, now: Time, execution: ExecutionKey, until: Time, avoiding: bool) {
+        let row = &mut self.executions[execution];
+        row.place = Place::Parked;
+        row.ticket = row.ticket.wrapping_add(1);
+        let ticket = row.ticket;
+        self.aside.parked.insert(
+            execution,
+            Parked {
+                until,
+                ticket,
+                avoiding,
+            },
+        );
+        self.deadlines.set(now, until, Alarm::Park { execution, ticket });
+    }
+
+    /// Back to its line.
+    pub(crate) fn unpark(&mut self, execution: ExecutionKey) {
+        self.aside.leave_park(execution);
+        self.enqueue(execution, false);
+    }
+
+    /// Workers of some pools have room: whoever only avoided others may try again.
+    pub(crate) fn wake_avoiding(&mut self, pools: &[crate::tables::PoolKey]) {
+        if self.aside.avoiding.is_empty() {
+            return;
+        }
+        let kinds: Vec<KindKey> = self.aside.avoiding.keys().copied().collect();
+        for kind in kinds {
+            if pools
+                .iter()
+                .any(|pool| self.pools.pool(*pool).kinds().takes(kind))
+            {
+                for execution in self.aside.avoiding.remove(&kind).unwrap_or_default() {
+                    self.aside.parked.remove(&execution);
+                    self.enqueue(execution, false);
+                }
+            }
+        }
+    }
+}

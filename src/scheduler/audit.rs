@@ -1,0 +1,211 @@
+//! The books are held against each other. For tests and simulations: it costs O(everything).
+
+use crate::ledger::Ledger;
+use crate::machine::Scheduler;
+use crate::records::{Place, Run};
+use crate::tables::{ExecutionKey, PeerKey};
+use alloc::collections::BTreeMap;
+use alloc::vec;
+
+impl Scheduler {
+    /// Recomputes what the tables say of each other.
+    ///
+    /// # Panics
+    /// If two of them disagree: that is a bug of the scheduler, whatever the peers did.
+    pub fn audit(&self) {
+        self.audit_slots();
+        self.audit_jobs();
+        self.audit_places();
+        self.audit_pools();
+        self.audit_work_conserving();
+        self.audit_similar();
+        self.audit_broadcasts();
+    }
+
+    /// Slots: what each range of a worker holds is what its assignments own, and the gate counts the same.
+    fn audit_slots(&self) {
+        let mut owned: BTreeMap<PeerKey, (u32, Ledger)> = BTreeMap::new();
+        for (key, assignment) in self.assignments.iter() {
+            let worker = self
+                .peers
+                .worker(assignment.worker)
+                .expect("an assignment has its worker");
+            assert_eq!(worker.assignments[assignment.position as usize], key);
+            let (count, ledger) = owned.entry(assignment.worker).or_default();
+            let range = assignment.slot.range();
+            ledger.set_held(range, ledger.held(range) + 1);
+            *count += 1;
+        }
+        let (mut offered, mut free) = (0, 0);
+        for key in self.peers.workers() {
+            let Some(worker) = self.peers.worker(key) else {
+                continue;
+            };
+            let (count, ledger) = owned.remove(&key).unwrap_or_default();
+            assert_eq!(
+                worker.assignments.len(),
+                count as usize,
+                "a worker's list is its assignments"
+            );
+            for range in 0..worker.ledger.rows().max(ledger.rows()) {
+                assert_eq!(
+                    worker.ledger.held(range),
+                    ledger.held(range),
+                    "held slots of range {range}"
+                );
+            }
+            offered += worker.counted.0;
+            free += worker.counted.1;
+        }
+        assert!(owned.is_empty(), "no slot on a worker that is gone");
+        assert_eq!(
+            (self.gate.offered, self.gate.free),
+            (offered, free),
+            "the gate counts the fleet's slots"
+        );
+    }
+
+    /// Jobs: each is in its client's table and in exactly one execution's list; the counts agree.
+    fn audit_jobs(&self) {
+        let mut seen = 0;
+        let (mut queued, mut bytes) = (0_u64, 0_u64);
+        let mut by_client: BTreeMap<PeerKey, u64> = BTreeMap::new();
+        for (key, execution) in self.executions.iter() {
+            let waits = !matches!(execution.place, Place::Assigned(_));
+            bytes += if waits { execution.payload.len() as u64 } else { 0 };
+            let (mut next, mut previous) = (execution.first, crate::tables::JobKey::NONE);
+            assert!(!next.is_none(), "an execution that nobody waits for is dropped");
+            while !next.is_none() {
+                let job = &self.jobs[next];
+                assert_eq!(job.execution, key);
+                assert_eq!(job.previous, previous);
+                assert_eq!(self.peers[job.client].jobs.get(job.number), Some(next));
+                if waits {
+                    queued += 1;
+                    *by_client.entry(job.client).or_default() += 1;
+                }
+                seen += 1;
+                previous = next;
+                next = job.next;
+            }
+            assert_eq!(execution.last, previous);
+            assert!(execution.flags.shared || execution.first == execution.last);
+        }
+        assert_eq!(seen, self.jobs.len(), "every job is in the list of its execution");
+        assert_eq!(
+            (self.counts.queued_jobs, self.counts.queued_bytes),
+            (queued, bytes)
+        );
+        let mut open = 0;
+        for (key, peer) in self.peers.iter() {
+            assert_eq!(peer.queued, by_client.get(&key).copied().unwrap_or(0));
+            open += peer.jobs.len();
+        }
+        assert_eq!(open, seen as u64, "no job without its client");
+    }
+
+    /// Executions: each is in exactly one place, and that place knows it.
+    fn audit_places(&self) {
+        let mut queued = 0;
+        for (key, execution) in self.executions.iter() {
+            match execution.place {
+                Place::Queued => queued += 1,
+                Place::Parked => assert!(self.aside.is_parked(key), "set aside with an end to it"),
+                Place::Held => assert!(self.is_successor(key), "held by stopping work"),
+                Place::Assigned(assignment) => {
+                    let row = self.assignments.get(assignment).expect("assigned to something");
+                    assert_eq!(row.execution(), Some(key));
+                }
+            }
+        }
+        let live: usize = self.lines.iter().map(|(_, line)| line.live as usize).sum();
+        assert_eq!(live, queued, "every queued execution is in a line");
+        for (line, row) in self.lines.iter() {
+            let mut live = 0;
+            for (execution, ticket) in self.lines.entries(line) {
+                let here = self.executions.get(execution);
+                live += u32::from(here.is_some_and(|e| e.place == Place::Queued && e.ticket == ticket));
+            }
+            assert_eq!(live, row.live, "a line counts its executions");
+            let owner_attached = self.peers.get(row.key.owner).is_none_or(|peer| !peer.gone);
+            assert_eq!(
+                row.head.is_some(),
+                live > 0 && !row.detached,
+                "the pools know the head of each line"
+            );
+            assert!(
+                owner_attached || row.detached,
+                "nothing of a client that left is dispatched"
+            );
+        }
+    }
+
+    fn is_successor(&self, execution: ExecutionKey) -> bool {
+        self.similar
+            .held_by(execution)
+            .and_then(|key| self.assignments.get(key))
+            .is_some_and(|row| matches!(row.state, Run::Stopping { successor, .. } if successor == execution))
+    }
+
+    /// Pools: the weights are what the admission says, and the heads are those of the lines.
+    fn audit_pools(&self) {
+        let mut weights: BTreeMap<u32, vec::Vec<u64>> = BTreeMap::new();
+        for key in self.peers.workers() {
+            let (peer, Some(worker)) = (&self.peers[key], self.peers.worker(key)) else {
+                continue;
+            };
+            let pool = self.pools.pool(worker.pool);
+            assert_eq!(pool.members[worker.place as usize], Some(peer.id));
+            assert_eq!(self.pools.key_at(worker.pool, worker.place as usize), key);
+            let eligible =
+                !worker.withdrawn && !self.draining && peer.level != crate::event::OutboxLevel::Paused;
+            let sums = weights
+                .entry(worker.pool.0)
+                .or_insert_with(|| vec![0; pool.trees.len()]);
+            for (range, tree) in pool.trees.iter().enumerate() {
+                let free = if eligible {
+                    self.admission.free(&worker.ledger, range)
+                } else {
+                    0
+                };
+                assert_eq!(
+                    tree.weight(worker.place as usize),
+                    free,
+                    "the weight of a worker in range {range}"
+                );
+                sums[range] += u64::from(free);
+            }
+        }
+        for (key, pool) in self.pools.iter() {
+            let sums = weights.get(&key.0).expect("a pool has workers");
+            assert!(
+                pool.trees
+                    .iter()
+                    .zip(sums)
+                    .all(|(tree, sum)| tree.total() == *sum)
+            );
+            let heads = self
+                .lines
+                .iter()
+                .filter(|(_, line)| line.head.is_some() && pool.kinds().takes(line.key.kind));
+            assert_eq!(
+                heads.count(),
+                pool.heads.len(),
+                "a pool knows the heads that it serves"
+            );
+        }
+    }
+
+    /// After a pass, nothing is left that somebody could take.
+    fn audit_work_conserving(&self) {
+        if self.draining || self.pools.is_dirty() {
+            return;
+        }
+        for (_, pool) in self.pools.iter() {
+            assert!(
+                pool.best().is_none(),
+                "an execution waits that a worker could take"
+            );
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What falls due, and when.
+//!
+//! Most jobs are answered long before any of their clocks ends. So an alarm first waits in a young list, in the order in which
+//! it was set; most are void when their turn comes and just drop off its front. What is still wanted after 50 ms
+//! moves to a heap. Nothing is ever cancelled: an alarm says what it is for, and whoever takes it looks whether that still
+//! stands. A heap that is mostly void is sifted, so memory follows the living.
+
+use crate::tables::{AssignmentKey, ExecutionKey, JobKey};
+use alloc::collections::{BinaryHeap, VecDeque};
+use core::cmp::Reverse;
+use proletariat_protocol::{AssignmentId, Time};
+
+/// How long an alarm stays young, in milliseconds: longer than nearly every short job lives.
+const YOUNG_MILLIS: u64 = 50;
+/// A heap below this size is not worth sifting.
+const SIFT_MIN: usize = 1_024;
+
+/// What an alarm is for. The order is that in which several ends of one moment count.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Alarm {
+    /// The run of a job's execution is over its limit.
+    Run { job: JobKey, sequence: u64 },
+    /// A job has waited too long for a worker.
+    Assign { job: JobKey, sequence: u64 },
+    /// A job's whole call is over.
+    Total { job: JobKey, sequence: u64 },
+    /// No start of an assignment was reported.
+    Start {
+        assignment: AssignmentKey,
+        id: AssignmentId,
+    },
+    /// A pause of a worker may be over.
+    Pause { peer: u64 },
+    /// A parked execution goes back to its waiting line.
+    Park { execution: ExecutionKey, ticket: u32 },
+    /// A system message has waited long enough for its recipients.
+    Broadcast { id: u64 },
+}
+
+#[derive(Debug)]
+struct Young {
+    set: Time,
+    due: Time,
+    alarm: Alarm,
+}
+
+/// Alarms that are set.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    young: VecDeque<Young>,
+    heap: BinaryHeap<Reverse<(Time, Alarm)>>,
+    sift_at: usize,
+}
+
+impl Deadlines {
+    pub(crate) const fn new() -> Self {
+        Self {
+            young: VecDeque::new(),
+            heap: BinaryHeap::new(),
+            sift_at: SIFT_MIN,
+        }
+    }
+
+    pub(crate) fn set(&mut self, now: Time, due: Time, alarm: Alarm) {
+        if due <= now.plus_millis(YOUNG_MILLIS) {
+            self.heap.push(Reverse((due, alarm)));
+        } else {
+            self.young.push_back(Young { set: now, due, alarm });
+        }
+    }
+
+    /// Drops void alarms from the front of the young list and moves the grown ones to the heap. `stands` tells when an alarm
+    /// is due now, if it still is.
+    pub(crate) fn tidy(&mut self, now: Time, stands: impl Fn(Alarm) -> Option<Time>) {
+        while let Some(front) = self.young.front() {
+            match stands(front.alarm) {
+                None => {}
+                Some(_) if now < front.set.plus_millis(YOUNG_MILLIS) => break,
+                Some(due) => self.heap.push(Reverse((due, front.alarm))),
+            }
+            self.young.pop_front();
+        }
+        if self.young.is_empty() && self.young.capacity() > SIFT_MIN {
+            self.young.shrink_to(SIFT_MIN);
+        }
+        if self.heap.len() >= self.sift_at {
+            self.heap.retain(|Reverse((_, alarm))| stands(*alarm).is_some());
+            self.sift_at = (2 * self.heap.len()).max(SIFT_MIN);
+            self.heap.shrink_to(self.sift_at);
+        }
+    }
+
+    /// The next alarm that is due.
+    pub(crate) fn pop(&mut self, now: Time) -> Option<(Time, Alarm)> {
+        if self.heap.peek()?.0.0 > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(entry)| entry)
+    }
+
+    /// When to look again: not later than the first alarm.
+    pub(crate) fn next(&self) -> Option<Time> {
+        let heap = self.heap.peek().map(|Reverse((due, _))| *due);
+        let young = self
+            .young
+            .front()
+            .map(|front| front.set.plus_millis(YOUNG_MILLIS));
+        match (heap, young) {
+            (Some(heap), Some(young)) => Some(heap.min(young)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// All alarms, void ones too: for the audit.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Time, Alarm)> {
+        let young = self.young.iter().map(|young| (young.due, young.alarm));
+        young.chain(self.heap.iter().map(|Reverse(entry)| *entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alarm(n: u32) -> Alarm {
+        Alarm::Total {
+            job: JobKey(n),
+            sequence: u64::from(n),
+        }
+    }
+
+    #[test]
+    fn void_alarms_cost_nothing_for_long() {
+        let mut deadlines = Deadlines::new();
+        for n in 0..1_000_000_u32 {
+            let now = Time(u64::from(n));
+            deadlines.set(now, now.plus_millis(60_000), alarm(n));
+            deadlines.tidy(now, |_| None);
+            assert!(deadlines.young.len() <= 1);
+        }
+        assert_eq!(deadlines.next(), None);
+    }
+
+    #[test]
+    fn a_standing_alarm_rings_at_its_time() {
+        let mut deadlines = Deadlines::new();
+        let due = Time::from_millis(60_000);
+        deadlines.set(Time::ZERO, due, alarm(1));
+        deadlines.set(Time::ZERO, Time::from_millis(20), alarm(2));
+        assert_eq!(deadlines.next(), Some(Time::from_millis(20)));
+        assert_eq!(
+            deadlines.pop(Time::from_millis(20)),
+            Some((Time::from_millis(20), alarm(2)))
+        );
+        let look = deadlines.next().expect("the other one");
+        assert_eq!(look, Time::from_millis(50));
+        deadlines.tidy(look, |_| Some(due));
+        assert_eq!(deadlines.next(), Some(due));
+        assert_eq!(deadlines.pop(look), None);
+        assert_eq!(deadlines.pop(due), Some((due, alarm(1))));
+    }
+
+    #[test]
+    fn a_heap_of_void_alarms_is_sifted() {
+        let mut deadlines = Deadlines::new();
+        for n in 0..100_000_u32 {
+            deadlines.set(Time::ZERO, Time::from_millis(30), alarm(n));
+            deadlines.tidy(Time::ZERO, |_| None);
+        }
+        assert!(deadlines.heap.len() <= SIFT_MIN);
+    }
+}

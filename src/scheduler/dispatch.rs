@@ -1,0 +1,251 @@
+//! A pass of the dispatch: the most urgent and earliest execution that somebody can take, then the next, until none is left.
+
+use crate::action::{Action, Assign, Notice};
+use crate::deadlines::Alarm;
+use crate::machine::Scheduler;
+use crate::records::{Assignment, Place, Run};
+use crate::selector::{Candidates, Group, Request};
+use crate::tables::{AssignmentKey, ExecutionKey, FifoKey, PeerKey, PoolKey};
+use crate::waiting::Head;
+use alloc::collections::BinaryHeap;
+use core::cmp::Reverse;
+use core::time::Duration;
+use proletariat_protocol::{AssignmentId, PeerId, Time};
+use smallvec::SmallVec;
+
+/// A start that is not reported for so long after the last byte left is not believed in any more, in milliseconds.
+const START_MILLIS_MAX: u64 = 30_000;
+
+/// What came of looking for a worker.
+enum Choice {
+    Worker(PeerKey),
+    /// All that have room are avoided.
+    Avoided,
+    /// The selector wants none.
+    Refused,
+}
+
+impl Scheduler {
+    pub(crate) fn dispatch(&mut self, now: Time) {
+        if self.draining || !self.pools.is_dirty() || !self.gate.opens(now, &self.config, &mut self.random) {
+            return;
+        }
+        let pools = self.pools.take_dirty();
+        self.wake_avoiding(&pools);
+        let mut heads: BinaryHeap<Reverse<(Head, PoolKey)>> = BinaryHeap::with_capacity(pools.len());
+        let entry = |machine: &Self, pool| {
+            machine
+                .pools
+                .get(pool)
+                .and_then(|p| p.best())
+                .map(|head| Reverse((head, pool)))
+        };
+        heads.extend(pools.into_iter().filter_map(|pool| entry(self, pool)));
+        while let Some(Reverse((head, pool))) = heads.pop() {
+            // What other pools took meanwhile may have changed what is best here.
+            let present = entry(self, pool);
+            if present.as_ref().is_some_and(|Reverse((best, _))| *best == head) {
+                self.dispatch_first(now, head.line);
+                heads.extend(entry(self, pool));
+            } else {
+                heads.extend(present);
+            }
+        }
+        self.pools.take_dirty();
+    }
+
+    fn dispatch_first(&mut self, now: Time, line: FifoKey) {
+        let execution = self.take_first(line);
+        self.close_line(line, false);
+        match self.choose(now, execution) {
+            Choice::Worker(worker) => self.assign(now, execution, worker),
+            Choice::Avoided => self.park_avoiding(now, execution),
+            Choice::Refused => self.park_refused(now, execution),
+        }
+    }
+
+    fn choose(&mut self, now: Time, execution: ExecutionKey) -> Choice {
+        let Self {
+            pools,
+            peers,
+            executions,
+            kinds,
+            aside,
+            selector,
+            random,
+            ..
+        } = self;
+        let row = &executions[execution];
+        let mut groups = SmallVec::new();
+        for key in pools.serving(row.kind) {
+            let pool = pools.pool(key);
+            let tree = &pool.trees[pool.range_of(row.priority)];
+            if tree.total() > 0 {
+                groups.push(Group {
+                    pool: key,
+                    tree,
+                    members: &pool.members,
+                });
+            }
+        }
+        let among = Candidates { groups };
+        let request = Request {
+            kind: kinds.name(row.kind).map(AsRef::as_ref),
+            priority: row.priority,
+            payload_bytes: row.payload.len(),
+            attempt: u32::from(row.losses) + 1,
+        };
+        let avoided = aside.avoided(now, execution);
+        if avoided.is_empty() {
+            let picked = selector.select(&request, &among, random);
+            return picked
+                .and_then(|id| peers.find(id))
+                .map_or(Choice::Refused, Choice::Worker);
+        }
+        let is_avoided = |id: PeerId| {
+            peers
+                .find(id)
+                .is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
+        };
+        // A few tries of the selector, then whoever is left: avoiding is rare, and a pause is short.
+        for _ in 0..4 {
+            match selector.select(&request, &among, random) {
+                Some(id) if !is_avoided(id) => return peers.find(id).map_or(Choice::Refused, Choice::Worker),
+                Some(_) => {}
+                None => return Choice::Refused,
+            }
+        }
+        let left = among.iter().find(|candidate| !is_avoided(candidate.worker));
+        left.and_then(|candidate| peers.find(candidate.worker))
+            .map_or(Choice::Avoided, Choice::Worker)
+    }
+
+    fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
+        let priority = self.executions[execution].priority;
+        let free = self.peers.worker(worker).map_or(0, |row| {
+            let range = row.ledger.range_of(priority);
+            if row.pool.is_none() {
+                0
+            } else {
+                self.admission.free(&row.ledger, range)
+            }
+        });
+        if free == 0 {
+            // A selector of the user's named somebody who cannot take it.
+            return self.park_refused(now, execution);
+        }
+        self.uncount_waiting(execution);
+        let key = self.hold_slot(now, execution, worker);
+        let run_limit = self.run_limit_before_start(execution);
+        let assignment = &mut self.assignments[key];
+        assignment.told_limit_ms = run_limit;
+        let id = assignment.id;
+        self.deadlines.set(
+            now,
+            now.plus_millis(START_MILLIS_MAX),
+            Alarm::Start { assignment: key, id },
+        );
+        if !self.peers[worker].abilities.reports_start {
+            self.begin_run(now, key);
+        }
+        let rest = self.rest(now, execution);
+        let row = &self.executions[execution];
+        let (attempt, to) = (u32::from(row.losses) + 1, self.peers[worker].id);
+        self.actions.push(Action::Assign(Assign {
+            worker: to,
+            assignment: id,
+            attempt,
+            priority: row.priority,
+            kind: self.kinds.name(row.kind).cloned(),
+            run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
+            rest,
+            stream: row.flags.stream,
+            payload: row.payload.clone(),
+        }));
+        self.notice(|| Notice::Assign {
+            worker: to,
+            assignment: id,
+            attempt,
+        });
+    }
+
+    /// The one place where a slot is taken.
+    fn hold_slot(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) -> AssignmentKey {
+        let row = &self.executions[execution];
+        let (kind, priority) = (row.kind, row.priority);
+        self.kinds.retain(kind);
+        let serial = self.counts.assignments;
+        self.counts.assignments = serial.wrapping_add(1);
+        let row = self
+            .peers
+            .worker_mut(worker)
+            .expect("the selector's answer was checked");
+        let slot = row.ledger.take(row.ledger.range_of(priority));
+        let position = u32::try_from(row.assignments.len()).expect("no more than slots");
+        let key = self.assignments.insert(Assignment {
+            id: AssignmentId(0),
+            worker,
+            slot,
+            kind,
+            sent_at: now,
+            state: Run::Sent(execution),
+            told_limit_ms: 0,
+            position,
+        });
+        self.assignments[key].id = AssignmentId(u64::from(serial) << 32 | u64::from(key.0));
+        row.assignments.push(key);
+        self.executions[execution].place = Place::Assigned(key);
+        self.weigh(worker);
+        key
+    }
+
+    /// The one place where a slot is given back. Tells the state in which the assignment was.
+    pub(crate) fn release(&mut self, key: AssignmentKey) -> Run {
+        let Assignment {
+            worker,
+            slot,
+            kind,
+            state,
+            position,
+            ..
+        } = self
+            .assignments
+            .remove(key)
+            .expect("an assignment is released once");
+        self.kinds.release(kind);
+        self.streams.remove(&key);
+        let row = self
+            .peers
+            .worker_mut(worker)
+            .expect("a worker outlives its assignments");
+        row.assignments.swap_remove(position as usize);
+        if let Some(&moved) = row.assignments.get(position as usize) {
+            self.assignments[moved].position = position;
+        }
+        row.ledger.give_back(slot);
+        self.weigh(worker);
+        state
+    }
+
+    /// Finds what a worker speaks of. Late words, and words about what is another's, find nothing.
+    pub(crate) fn find_assignment(&self, worker: PeerKey, id: AssignmentId) -> Option<AssignmentKey> {
+        let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
+        self.assignments
+            .get(key)
+            .filter(|row| row.id == id && row.worker == worker)
+            .map(|_| key)
+    }
+
+    pub(crate) fn start_due(&self, now: Time, key: AssignmentKey, id: AssignmentId) -> Option<Time> {
+        let row = self.assignments.get(key).filter(|row| row.id == id)?;
+        if !matches!(row.state, Run::Sent(_)) {
+            return None;
+        }
+        let worker = &self.peers[row.worker];
+        let from = match worker.level {
+            crate::event::OutboxLevel::Clear => row.sent_at.max(worker.cleared_at),
+            _ => now,
+        };
+        Some(from.plus_millis(START_MILLIS_MAX))
+    }
+}

@@ -1,0 +1,52 @@
+//! When to dispatch: at once, or after slots have gathered (`AVAIL_THRESHOLD`, `DISTRIB_RANDMAX`).
+
+use crate::config::Config;
+use crate::selector::{Random, up_to};
+use proletariat_protocol::Time;
+
+/// Counts the slots of the whole fleet and decides whether a pass may begin.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// Slots offered, by all workers together.
+    pub(crate) offered: u64,
+    /// Slots free.
+    pub(crate) free: u64,
+    /// No slot was free since the last pass.
+    full: bool,
+    opens_at: Option<Time>,
+}
+
+impl Gate {
+    /// What a worker counts for changes.
+    pub(crate) fn recount(&mut self, before: (u64, u64), after: (u64, u64)) {
+        self.offered = self.offered - before.0 + after.0;
+        self.free = self.free - before.1 + after.1;
+        self.full |= self.free == 0;
+    }
+
+    /// Whether a pass may begin now.
+    pub(crate) fn opens(&mut self, now: Time, config: &Config, random: &mut Random) -> bool {
+        let threshold = u64::from(config.avail_threshold).min(self.offered / 2).max(1);
+        if self.full && self.free < threshold {
+            return false;
+        }
+        if config.distrib_randmax.is_zero() {
+            self.full = false;
+            return true;
+        }
+        let most = u64::try_from(config.distrib_randmax.as_micros()).unwrap_or(u64::MAX);
+        let at = *self
+            .opens_at
+            .get_or_insert_with(|| Time(now.0 + up_to(random, most)));
+        if at > now {
+            return false;
+        }
+        self.opens_at = None;
+        self.full = false;
+        true
+    }
+
+    pub(crate) fn opens_at(&self) -> Option<Time> {
+        self.opens_at
+    }
+}

@@ -1,0 +1,350 @@
+//! The machine: its tables, the way in for events, and the order of a step.
+
+use crate::action::{Action, Notice};
+use crate::broadcast::Broadcasts;
+use crate::config::Config;
+use crate::deadlines::{Alarm, Deadlines};
+use crate::event::{Event, OutboxLevel};
+use crate::ledger::{Admission, Borrowing, Sacred};
+use crate::peers::Peers;
+use crate::records::{Assignment, Execution, Job};
+use crate::selector::{Random, Selector};
+use crate::similar::Similar;
+use crate::streams::Stream;
+use crate::tables::{AssignmentKey, ExecutionKey, JobKey, KindTable, PeerKey, Slab};
+use crate::waiting::{Lines, Pools};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use proletariat_protocol::{JobId, PeerId, Time};
+use rand::SeedableRng;
+
+/// The sender of what the manager itself sends.
+pub const MANAGER: PeerId = PeerId(0);
+
+/// Decides which execution runs where, and accounts for every slot.
+///
+/// Tell it what happened with [`handle`](Self::handle), as much as there is; then [`poll`](Self::poll) once, and do
+/// what it says. Come back at [`next_deadline`](Self::next_deadline) if nothing happens before.
+///
+/// ```
+/// use proletariat_protocol::Time;
+/// use proletariat_scheduler::{Config, Scheduler, selector};
+///
+/// let mut scheduler = Scheduler::new(Config::default(), Box::new(selector::RandomWeighted), 7);
+/// let mut actions = Vec::new();
+/// scheduler.poll(Time::ZERO, &mut actions);
+/// assert!(actions.is_empty());
+/// assert_eq!(scheduler.next_deadline(), None);
+/// ```
+#[derive(Debug)]
+pub struct Scheduler {
+    pub(crate) config: Config,
+    pub(crate) admission: Box<dyn Admission>,
+    pub(crate) selector: Box<dyn Selector>,
+    pub(crate) random: Random,
+    pub(crate) kinds: KindTable,
+    pub(crate) peers: Peers,
+    pub(crate) jobs: Slab<JobKey, Job>,
+    pub(crate) executions: Slab<ExecutionKey, Execution>,
+    pub(crate) assignments: Slab<AssignmentKey, Assignment>,
+    pub(crate) lines: Lines,
+    pub(crate) pools: Pools,
+    pub(crate) similar: Similar,
+    pub(crate) streams: BTreeMap<AssignmentKey, Stream>,
+    pub(crate) broadcasts: Broadcasts,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) aside: crate::aside::Aside,
+    pub(crate) gate: crate::gate::Gate,
+    pub(crate) clean_up: crate::cleanup::CleanUp,
+    pub(crate) counts: Counts,
+    pub(crate) burst: Burst,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) draining: bool,
+}
+
+/// Numbers that are kept, not counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// The last place in the order of arrival.
+    pub(crate) sequence: u64,
+    /// The upper half of the next assignment id.
+    pub(crate) assignments: u32,
+    /// Jobs whose execution waits.
+    pub(crate) queued_jobs: u64,
+    /// Payload bytes of executions that wait.
+    pub(crate) queued_bytes: u64,
+    /// Jobs ended since the beginning.
+    pub(crate) finished: u64,
+    /// Executions that went back to their line because a worker was lost.
+    pub(crate) requeued: u64,
+}
+
+/// What has to wait for the end of a burst, so that of several ends in one burst the right one counts: result, then
+/// abort, then run timeout, then assign and total timeout, then worker loss.
+#[derive(Debug, Default)]
+pub(crate) struct Burst {
+    pub(crate) aborts: Vec<(PeerKey, JobId, u64)>,
+    pub(crate) losses: Vec<Loss>,
+    pub(crate) accepts: Vec<PeerKey>,
+    pub(crate) no_wait: Vec<(JobKey, u64)>,
+}
+
+/// A worker, or the work of one of its assignments, is gone.
+#[derive(Debug)]
+pub(crate) enum Loss {
+    Session(PeerKey),
+    Crash(PeerKey, proletariat_protocol::AssignmentId, String),
+}
+
+impl Scheduler {
+    /// A scheduler without peers. `seed` decides everything that is random.
+    #[must_use]
+    pub fn new(config: Config, selector: Box<dyn Selector>, seed: u64) -> Self {
+        let admission: Box<dyn Admission> = if config.sacred_guarantees {
+            Box::new(Sacred)
+        } else {
+            Box::new(Borrowing)
+        };
+        Self::with_admission(config, selector, seed, admission)
+    }
+
+    /// A scheduler that keeps guarantees by a rule of the caller's.
+    #[must_use]
+    pub fn with_admission(
+        config: Config,
+        selector: Box<dyn Selector>,
+        seed: u64,
+        admission: Box<dyn Admission>,
+    ) -> Self {
+        Self {
+            config,
+            admission,
+            selector,
+            random: Random::seed_from_u64(seed),
+            kinds: KindTable::new(),
+            peers: Peers::new(),
+            jobs: Slab::new(),
+            executions: Slab::new(),
+            assignments: Slab::new(),
+            lines: Lines::new(),
+            pools: Pools::new(),
+            similar: Similar::default(),
+            streams: BTreeMap::new(),
+            broadcasts: Broadcasts::default(),
+            deadlines: Deadlines::new(),
+            aside: crate::aside::Aside::default(),
+            gate: crate::gate::Gate::default(),
+            clean_up: crate::cleanup::CleanUp::default(),
+            counts: Counts::default(),
+            burst: Burst::default(),
+            actions: Vec::new(),
+            draining: false,
+        }
+    }
+
+    /// Takes in what happened. Never fails: what a peer does wrong is answered with an action.
+    pub fn handle(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Joined(joined) => self.joined(now, joined),
+            Event::Left { peer } => {
+                if let Some(peer) = self.peers.leave(peer) {
+                    self.burst.losses.push(Loss::Session(peer));
+                }
+            }
+            Event::SystemMessage {
+                from: MANAGER,
+                id,
+                to,
+                content,
+                timeout,
+            } => {
+                self.system_message(now, None, id, to, content, timeout);
+            }
+            Event::Draining => self.drain(),
+            other => self.handle_from_peer(now, other),
+        }
+    }
+
+    fn handle_from_peer(&mut self, now: Time, event: Event) {
+        let Some(peer) = self.peers.find(event.peer()) else {
+            return;
+        };
+        match event {
+            Event::Submitted {
+                first,
+                options,
+                payloads,
+                ..
+            } => self.submitted(now, peer, first, options, payloads),
+            Event::Aborted { first, count, .. } => self.burst.aborts.push((peer, first, count)),
+            Event::Credited { job, bytes, .. } => self.credited(peer, job, bytes),
+            Event::Offered { offer, .. } => self.offered(now, peer, &offer),
+            Event::Withdrew { .. } => self.withdrew(peer),
+            Event::Started { assignment, .. } => self.started(now, peer, assignment),
+            Event::Finished {
+                assignment,
+                result,
+                payload,
+                ..
+            } => {
+                self.finished(now, peer, assignment, result, payload);
+            }
+            Event::HandedBack {
+                assignment, reason, ..
+            } => self.handed_back(now, peer, assignment, reason),
+            Event::Crashed {
+                assignment, message, ..
+            } => {
+                self.burst.losses.push(Loss::Crash(peer, assignment, message));
+            }
+            Event::Stopped { assignment, .. } => self.stopped(now, peer, assignment),
+            Event::Data {
+                assignment, payload, ..
+            } => self.data(now, peer, assignment, &payload),
+            Event::Progress {
+                assignment,
+                done,
+                total,
+                ..
+            } => self.progress(peer, assignment, done, total),
+            Event::SystemMessage {
+                id,
+                to,
+                content,
+                timeout,
+                ..
+            } => {
+                self.system_message(now, Some(peer), id, to, content, timeout);
+            }
+            Event::Confirmed { id, .. } => self.confirmed(peer, id),
+            Event::Outbox { level, .. } => self.outbox(now, peer, level),
+            Event::Joined(_) | Event::Left { .. } | Event::Draining => {}
+        }
+    }
+
+    /// Ends the burst: what fell due, what was lost, dispatch; then everything to do is appended to `actions`.
+    pub fn poll(&mut self, now: Time, actions: &mut Vec<Action>) {
+        for (peer, first, count) in core::mem::take(&mut self.burst.aborts) {
+            self.abort_jobs(now, peer, first, count);
+        }
+        self.ring(now);
+        for loss in core::mem::take(&mut self.burst.losses) {
+            match loss {
+                Loss::Session(peer) => self.left(now, peer),
+                Loss::Crash(peer, assignment, message) => self.crashed(now, peer, assignment, &message),
+            }
+        }
+        self.purge(now);
+        self.dispatch(now);
+        self.refuse_to_wait(now);
+        self.accept();
+        self.clean_up(now);
+        actions.append(&mut self.actions);
+    }
+
+    /// When [`poll`](Self::poll) is to be called if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.peers.is_purging() || !self.burst.losses.is_empty() || !self.burst.aborts.is_empty() {
+            return Some(Time::ZERO);
+        }
+        let gate = self.gate.opens_at().filter(|_| self.pools.is_dirty());
+        [self.deadlines.next(), gate, self.clean_up_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether no job is open.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.jobs.len() == 0 && self.assignments.len() == 0
+    }
+
+    fn ring(&mut self, now: Time) {
+        let mut deadlines = core::mem::replace(&mut self.deadlines, Deadlines::new());
+        deadlines.tidy(now, |alarm| self.due(now, alarm));
+        let mut ringing = Vec::new();
+        while let Some((_, alarm)) = deadlines.pop(now) {
+            match self.due(now, alarm) {
+                Some(due) if due > now => deadlines.set(now, due, alarm),
+                Some(_) => ringing.push(alarm),
+                None => {}
+            }
+        }
+        self.deadlines = deadlines;
+        ringing.sort_unstable();
+        for alarm in ringing {
+            if self.due(now, alarm).is_some_and(|due| due <= now) {
+                self.rings(now, alarm);
+            }
+        }
+    }
+
+    /// When an alarm is due, as things stand; `None`: never.
+    pub(crate) fn due(&self, now: Time, alarm: Alarm) -> Option<Time> {
+        match alarm {
+            Alarm::Run { job, sequence } => self.job_of(job, sequence).and_then(|job| self.run_ends_at(job)),
+            Alarm::Assign { job, sequence } => self
+                .job_of(job, sequence)
+                .and_then(|job| self.assign_wait_ends_at(job)),
+            Alarm::Total { job, sequence } => self
+                .job_of(job, sequence)
+                .map(|job| job.deadline)
+                .filter(|due| *due != Time::NEVER),
+            Alarm::Start { assignment, id } => self.start_due(now, assignment, id),
+            Alarm::Pause { peer } => self.pause_due(PeerId(peer)),
+            Alarm::Park { execution, ticket } => self.aside.due(execution, ticket),
+            Alarm::Broadcast { id } => self.broadcasts.due(id),
+        }
+    }
+
+    fn job_of(&self, job: JobKey, sequence: u64) -> Option<&Job> {
+        self.jobs.get(job).filter(|job| job.sequence() == sequence)
+    }
+
+    fn rings(&mut self, now: Time, alarm: Alarm) {
+        match alarm {
+            Alarm::Run { job, .. } => self.run_timed_out(now, job),
+            Alarm::Assign { job, .. } => self.assign_timed_out(now, job),
+            Alarm::Total { job, .. } => self.call_timed_out(now, job),
+            Alarm::Start { assignment, .. } => self.start_overdue(now, assignment),
+            Alarm::Pause { peer } => self.pause_over(now, PeerId(peer)),
+            Alarm::Park { execution, .. } => self.unpark(execution),
+            Alarm::Broadcast { id } => self.report(id),
+        }
+    }
+
+    pub(crate) fn notice(&mut self, notice: impl FnOnce() -> Notice) {
+        if self.config.notices {
+            self.actions.push(Action::Notice(notice()));
+        }
+    }
+
+    /// Whether notices are wanted from now on.
+    pub fn want_notices(&mut self, wanted: bool) {
+        self.config.notices = wanted;
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        for worker in self.peers.workers() {
+            self.weigh(worker);
+        }
+    }
+
+    fn outbox(&mut self, now: Time, peer: PeerKey, level: OutboxLevel) {
+        let row = &mut self.peers[peer];
+        let before = core::mem::replace(&mut row.level, level);
+        if level == OutboxLevel::Clear {
+            row.cleared_at = now;
+        }
+        let paused = level == OutboxLevel::Paused;
+        if paused != (before == OutboxLevel::Paused) {
+            self.weigh(peer);
+            self.detach_lines(peer, paused);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Peers come and go, and workers offer.
+
+use crate::action::{Action, Notice};
+use crate::aside::longer;
+use crate::deadlines::Alarm;
+use crate::event::{Joined, OutboxLevel};
+use crate::ledger::Ledger;
+use crate::machine::{Loss, Scheduler};
+use crate::peers::{Pause, Worker};
+use crate::tables::{KindKey, PeerKey, PoolKey};
+use crate::waiting::KindSet;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use proletariat_protocol::{ErrorCode, Kinds, Offer, PeerId, Time};
+
+impl Scheduler {
+    /// A new session; an older one of the same instance ends first, in the same step, so that no ghost holds slots.
+    pub(crate) fn joined(&mut self, now: Time, joined: Joined) {
+        if let Some(old) = self
+            .peers
+            .of_instance(joined.realm, joined.instance)
+            .and_then(|id| self.peers.find(id))
+        {
+            let message = String::from("a new session of the same instance took over");
+            self.expel(now, old, ErrorCode::DuplicateId, message);
+        }
+        let peer = joined.peer;
+        self.peers.insert(joined, now);
+        self.notice(|| Notice::Join { peer });
+    }
+
+    /// Ends the session of a peer that breaks the rules, as if it had left.
+    pub(crate) fn expel(&mut self, _now: Time, peer: PeerKey, code: ErrorCode, message: String) {
+        let id = self.peers[peer].id;
+        self.actions.push(Action::Disconnect {
+            peer: id,
+            code,
+            message,
+            retry: false,
+        });
+        if let Some(peer) = self.peers.leave(id) {
+            self.burst.losses.push(Loss::Session(peer));
+        }
+    }
+
+    /// What a session leaves behind: executions of its worker wait again, jobs of its client are removed.
+    pub(crate) fn left(&mut self, now: Time, peer: PeerKey) {
+        let id = self.peers[peer].id;
+        self.notice(|| Notice::Leave { peer: id });
+        self.remove_worker(now, peer);
+        self.leave_broadcasts(peer);
+        self.detach_lines(peer, true);
+        self.peers.purging.push((peer, 0));
+    }
+
+    fn remove_worker(&mut self, now: Time, peer: PeerKey) {
+        let Some(worker) = self.peers.worker_mut(peer) else {
+            return;
+        };
+        worker.withdrawn = true;
+        let assignments = worker.assignments.clone();
+        self.weigh(peer);
+        for key in assignments {
+            match self.assignments[key].execution() {
+                Some(execution) => {
+                    let restarted = self.take_stream(key);
+                    self.release(key);
+                    self.lose(now, execution, restarted, "its worker was lost");
+                }
+                None => self.stop_confirmed(key),
+            }
+        }
+        self.leave_pool(peer);
+        let worker = self.peers[peer]
+            .worker
+            .take()
+            .expect("it was there at the beginning");
+        assert_eq!(worker.ledger.held_in_all(), 0, "a worker leaves no slot behind");
+        self.release_kinds(&worker.offered);
+        for kind in worker.not_mine.iter().chain(worker.pauses.keys()) {
+            self.kinds.release(*kind);
+        }
+        self.aside.forget_worker(peer);
+    }
+
+    pub(crate) fn offered(&mut self, now: Time, peer: PeerKey, offer: &Offer) {
+        let id = self.peers[peer].id;
+        if let Err(error) = offer.check() {
+            return self.actions.push(Action::RefuseOffer {
+                worker: id,
+                message: error.to_string(),
+            });
+        }
+        let kinds = match &offer.kinds {
+            Kinds::Any => KindSet::AnyBut(BTreeSet::new()),
+            Kinds::Only(names) => KindSet::Only(self.acquire_kinds(names)),
+        };
+        match self.peers.worker_mut(peer) {
+            None => {
+                let worker = Worker {
+                    ledger: Ledger::new(offer),
+                    offered: kinds,
+                    not_mine: BTreeSet::new(),
+                    pauses: BTreeMap::new(),
+                    unfit_in_row: 0,
+                    unfit_pause_ms: 0,
+                    withdrawn: false,
+                    pool: PoolKey::NONE,
+                    place: 0,
+                    assignments: Vec::new(),
+                    counted: (0, 0),
+                };
+                self.peers[peer].worker = Some(Box::new(worker));
+            }
+            Some(worker) => {
+                worker.ledger.offer(offer);
+                worker.withdrawn = false;
+                let before = core::mem::replace(&mut worker.offered, kinds);
+                let not_mine = core::mem::take(&mut worker.not_mine);
+                // The old class of the pool names these kinds until the worker has left it.
+                self.leave_pool(peer);
+                self.release_kinds(&before);
+                not_mine.into_iter().for_each(|kind| self.kinds.release(kind));
+            }
+        }
+        self.actions.push(Action::AcceptOffer { worker: id });
+        self.enter_pool(now, peer);
+    }
+
+    /// Each name once, however often the offer names it.
+    fn acquire_kinds(&mut self, names: &[String]) -> BTreeSet<KindKey> {
+        let mut kinds = BTreeSet::new();
+        for name in names {
+            let kind = self.kinds.acquire(name);
+            if !kinds.insert(kind) {
+                self.kinds.release(kind);
+            }
+        }
+        kinds
+    }
+
+    fn release_kinds(&mut self, kinds: &KindSet) {
+        if let KindSet::Only(kinds) = kinds {
+            for kind in kinds {
+                self.kinds.release(*kind);
+            }
+        }
+    }
+
+    pub(crate) fn withdrew(&mut self, peer: PeerKey) {
+        if let Some(worker) = self.peers.worker_mut(peer) {
+            worker.withdrawn = true;
+            self.weigh(peer);
+        }
+        let worker = self.peers[peer].id;
+        self.actions.push(Action::ConfirmWithdrawal { worker });
+    }
+
+    fn leave_pool(&mut self, peer: PeerKey) {
+        let Some(worker) = self.peers.worker_mut(peer) else {
+            return;
+        };
+        let pool = core::mem::replace(&mut worker.pool, PoolKey::NONE);
+        let (place, counted) = (worker.place, core::mem::take(&mut worker.counted));
+        self.gate.recount(counted, (0, 0));
+        if !pool.is_none() {
+            self.pools.leave(pool, place);
+        }
+    }
+
+    /// Into the pool of those that take the same kinds in the same ranges now.
+    fn enter_pool(&mut self, _now: Time, peer: PeerKey) {
+        self.leave_pool(peer);
+        let id = self.peers[peer].id;
+        let Some(worker) = self.peers.worker_mut(peer) else {
+            return;
+        };
+        let mut kinds = worker.offered.clone();
+        let paused = worker
+            .pauses
+            .iter()
+            .filter(|(_, pause)| pause.active)
+            .map(|(kind, _)| *kind);
+        worker
+            .not_mine
+            .iter()
+            .copied()
+            .chain(paused)
+            .for_each(|kind| kinds.exclude(kind));
+        let bounds = worker.ledger.bounds().to_vec();
+        let (pool, new) = self.pools.open(kinds, &bounds);
+        let place = self.pools.enter(pool, peer, id);
+        if let Some(worker) = self.peers.worker_mut(peer) {
+            worker.pool = pool;
+            worker.place = place;
+        }
+        if new {
+            self.show_lines(pool);
+        }
+        self.weigh(peer);
+    }
+
+    /// Brings the pool and the gate up to date with what a worker can take.
+    pub(crate) fn weigh(&mut self, peer: PeerKey) {
+        let Self {
+            peers,
+            pools,
+            gate,
+            admission,
+            draining,
+            ..
+        } = self;
+        let level = peers[peer].level;
+        let Some(worker) = peers.worker_mut(peer) else {
+            return;
+        };
+        let eligible = !worker.withdrawn && !*draining && level != OutboxLevel::Paused;
+        if !worker.pool.is_none() {
+            pools.weigh(worker.pool, worker.place, &worker.ledger, &**admission, eligible);
+        }
+        let slots = u64::from(worker.ledger.slots());
+        let free = slots.saturating_sub(u64::from(worker.ledger.held_in_all()));
+        let after = if worker.withdrawn { (0, 0) } else { (slots, free) };
+        let before = core::mem::replace(&mut worker.counted, after);
+        gate.recount(before, after);
+    }
+
+    /// A worker takes none of a kind for a pause that doubles each time.
+    pub(crate) fn pause_kind(&mut self, now: Time, peer: PeerKey, kind: KindKey) {
+        let id = self.peers[peer].id;
+        let Some(worker) = self.peers.worker_mut(peer) else {
+            return;
+        };
+        let known = worker.pauses.contains_key(&kind);
+        let pause = worker.pauses.entry(kind).or_insert(Pause {
+            until: now,
+            length_ms: 0,
+            active: false,
+        });
+        if pause.active && pause.until > now {
+            return;
+        }
+        pause.length_ms = longer(pause.length_ms);
+        pause.until = now.plus_millis(pause.length_ms);
+        pause.active = true;
+        let until = pause.until;
+        if !known {
+            self.kinds.retain(kind);
+        }
+        self.deadlines.set(now, until, Alarm::Pause { peer: id.0 });
+        self.enter_pool(now, peer);
+    }
+
+    /// A worker does not do a kind: it leaves its offer until it offers again.
+    pub(crate) fn not_my_kind(&mut self, peer: PeerKey, kind: KindKey) {
+        let Some(worker) = self.peers.worker_mut(peer) else {
+            return;
+        };
+        if worker.not_mine.insert(kind) {
+            self.kinds.retain(kind);
+            self.enter_pool(Time::ZERO, peer);
+        }
+    }
+
+    /// When the next pause of a worker ends.
+    pub(crate) fn pause_due(&self, peer: PeerId) -> Option<Time> {
+        let worker = self.peers.worker(self.peers.find(peer)?)?;
+        worker
+            .pauses
+            .values()
+            .filter(|pause| pause.active)
+            .map(|pause| pause.until)
+            .min()
+    }
+
+    pub(crate) fn pause_over(&mut self, now: Time, peer: PeerId) {
+        let Some(key) = self.peers.find(peer) else { return };
+        let Some(worker) = self.peers.worker_mut(key) else {
+            return;
+        };
+        for pause in worker.pauses.values_mut().filter(|pause| pause.until <= now) {
+            pause.active = false;
+        }
+        self.enter_pool(now, key);
+        if let Some(due) = self.pause_due(peer) {
+            self.deadlines.set(now, due, Alarm::Pause { peer: peer.0 });
+        }
+    }
+
+    /// A worker began something: its next pauses are short again. Those under way last.
+    pub(crate) fn forget_backoff(&mut self, peer: PeerKey) {
+        let Some(worker) = self.peers.worker_mut(peer) else {
+            return;
+        };
+        let over: Vec<KindKey> = worker
+            .pauses
+            .iter()
+            .filter(|(_, pause)| !pause.active)
+            .map(|(kind, _)| *kind)
+            .collect();
+        for kind in &over {
+            worker.pauses.remove(kind);
+        }
+        worker.pauses.values_mut().for_each(|pause| pause.length_ms = 0);
+        over.into_iter().for_each(|kind| self.kinds.release(kind));
+    }
+}

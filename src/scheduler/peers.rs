@@ -1,0 +1,192 @@
+//! Who is connected, and what each brings along.
+
+use crate::event::{Abilities, Joined, OutboxLevel};
+use crate::ledger::Ledger;
+use crate::tables::{AssignmentKey, JobNumbers, KindKey, PeerKey, PoolKey, Slab};
+use crate::waiting::KindSet;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use proletariat_protocol::handshake::Roles;
+use proletariat_protocol::{InstanceId, JobId, PeerId, Time};
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) instance: InstanceId,
+    pub(crate) realm: u32,
+    pub(crate) name: String,
+    pub(crate) roles: Roles,
+    pub(crate) abilities: Abilities,
+    pub(crate) level: OutboxLevel,
+    /// When its outbox was last seen empty.
+    pub(crate) cleared_at: Time,
+    /// Its open jobs, by its own numbers.
+    pub(crate) jobs: JobNumbers,
+    /// The number that its next job must have.
+    pub(crate) next_job: JobId,
+    /// How many of its jobs wait.
+    pub(crate) queued: u64,
+    /// It is in the list of those to be told of acceptance.
+    pub(crate) accept_due: bool,
+    /// The session is over; its jobs are being removed.
+    pub(crate) gone: bool,
+    /// System messages that it has not confirmed.
+    pub(crate) unconfirmed: BTreeSet<u64>,
+    pub(crate) worker: Option<Box<Worker>>,
+}
+
+/// What a peer that has offered brings along.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) ledger: Ledger,
+    /// The kinds of the offer.
+    pub(crate) offered: KindSet,
+    /// Kinds that it turned out not to do.
+    pub(crate) not_mine: BTreeSet<KindKey>,
+    pub(crate) pauses: BTreeMap<KindKey, Pause>,
+    /// Hand-backs as unfit without a start between them.
+    pub(crate) unfit_in_row: u8,
+    /// The last pause of an execution that it found unfit, in milliseconds.
+    pub(crate) unfit_pause_ms: u64,
+    pub(crate) withdrawn: bool,
+    pub(crate) pool: PoolKey,
+    pub(crate) place: u32,
+    pub(crate) assignments: Vec<AssignmentKey>,
+    /// What the gate counts of it: slots offered, and slots free.
+    pub(crate) counted: (u64, u64),
+}
+
+/// A worker takes none of a kind for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    pub(crate) until: Time,
+    pub(crate) length_ms: u64,
+    pub(crate) active: bool,
+}
+
+/// The table of peers.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    rows: Slab<PeerKey, Peer>,
+    by_id: HashMap<PeerId, PeerKey, FixedState>,
+    by_instance: BTreeMap<(u32, InstanceId), PeerKey>,
+    /// Sessions that are over, with the number of the next job to remove.
+    pub(crate) purging: Vec<(PeerKey, u64)>,
+}
+
+impl Peers {
+    pub(crate) const fn new() -> Self {
+        Self {
+            rows: Slab::new(),
+            by_id: HashMap::with_hasher(FixedState::with_seed(0)),
+            by_instance: BTreeMap::new(),
+            purging: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_purging(&self) -> bool {
+        !self.purging.is_empty()
+    }
+
+    pub(crate) fn find(&self, peer: PeerId) -> Option<PeerKey> {
+        self.by_id.get(&peer).copied()
+    }
+
+    pub(crate) fn get(&self, key: PeerKey) -> Option<&Peer> {
+        self.rows.get(key)
+    }
+
+    /// The open session of an instance.
+    pub(crate) fn of_instance(&self, realm: u32, instance: InstanceId) -> Option<PeerId> {
+        self.by_instance
+            .get(&(realm, instance))
+            .map(|key| self.rows[*key].id)
+    }
+
+    pub(crate) fn insert(&mut self, joined: Joined, now: Time) -> PeerKey {
+        let (id, realm, instance) = (joined.peer, joined.realm, joined.instance);
+        let key = self.rows.insert(Peer {
+            id,
+            instance,
+            realm,
+            name: joined.name,
+            roles: joined.roles,
+            abilities: joined.abilities,
+            level: OutboxLevel::Clear,
+            cleared_at: now,
+            jobs: JobNumbers::default(),
+            next_job: JobId(0),
+            queued: 0,
+            accept_due: false,
+            gone: false,
+            unconfirmed: BTreeSet::new(),
+            worker: None,
+        });
+        self.by_id.insert(id, key);
+        self.by_instance.insert((realm, instance), key);
+        key
+    }
+
+    /// The session is over: nobody finds it any more, its row stays until its jobs are removed.
+    pub(crate) fn leave(&mut self, peer: PeerId) -> Option<PeerKey> {
+        let key = self.by_id.remove(&peer)?;
+        let row = &mut self.rows[key];
+        row.gone = true;
+        let instance = (row.realm, row.instance);
+        if self.by_instance.get(&instance) == Some(&key) {
+            self.by_instance.remove(&instance);
+        }
+        Some(key)
+    }
+
+    pub(crate) fn remove(&mut self, key: PeerKey) {
+        let row = self.rows.remove(key).expect("a session is removed once");
+        assert!(row.gone && row.jobs.len() == 0 && row.queued == 0 && row.worker.is_none());
+    }
+
+    pub(crate) fn worker(&self, key: PeerKey) -> Option<&Worker> {
+        self.rows.get(key)?.worker.as_deref()
+    }
+
+    pub(crate) fn worker_mut(&mut self, key: PeerKey) -> Option<&mut Worker> {
+        self.rows.get_mut(key)?.worker.as_deref_mut()
+    }
+
+    /// Everybody who is connected.
+    pub(crate) fn present(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
+        self.rows.iter().filter(|(_, peer)| !peer.gone)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
+        self.rows.iter()
+    }
+
+    /// The keys of all who have offered.
+    pub(crate) fn workers(&self) -> Vec<PeerKey> {
+        self.rows
+            .iter()
+            .filter(|(_, peer)| peer.worker.is_some())
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
+impl Index<PeerKey> for Peers {
+    type Output = Peer;
+
+    fn index(&self, key: PeerKey) -> &Peer {
+        &self.rows[key]
+    }
+}
+
+impl IndexMut<PeerKey> for Peers {
+    fn index_mut(&mut self, key: PeerKey) -> &mut Peer {
+        &mut self.rows[key]
+    }
+}

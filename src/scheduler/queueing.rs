@@ -1,0 +1,221 @@
+//! Executions enter and leave their waiting lines; the pools learn of new heads.
+
+use crate::deadlines::Alarm;
+use crate::machine::Scheduler;
+use crate::records::{Execution, Job, Place};
+use crate::tables::{ExecutionKey, FifoKey, JobKey, PeerKey, PoolKey, Slab};
+use crate::waiting::{Head, LineKey};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use proletariat_protocol::Time;
+
+impl Scheduler {
+    /// Which line an execution belongs to.
+    fn line_key(&self, execution: ExecutionKey) -> LineKey {
+        let row = &self.executions[execution];
+        let owner = if row.flags.shared {
+            PeerKey::NONE
+        } else {
+            self.jobs[row.first].client
+        };
+        LineKey {
+            owner,
+            kind: row.kind,
+            priority: row.priority,
+        }
+    }
+
+    /// The place of an execution in the order: that of the earliest job that waits for it.
+    pub(crate) fn sequence(&self, execution: ExecutionKey) -> u64 {
+        self.jobs[self.executions[execution].first].sequence()
+    }
+
+    /// Into its line: a new one at the end, an old one at its place.
+    pub(crate) fn enqueue(&mut self, execution: ExecutionKey, new: bool) {
+        let key = self.line_key(execution);
+        let sequence = self.sequence(execution);
+        let detached = self.peers.get(key.owner).is_some_and(Self::is_detached);
+        let (line, opened) = self.lines.open(key, detached);
+        if opened {
+            self.kinds.retain(key.kind);
+        }
+        let row = &mut self.executions[execution];
+        row.ticket = row.ticket.wrapping_add(1);
+        row.place = Place::Queued;
+        let entry = (execution, row.ticket);
+        if new {
+            self.lines.push(line, entry);
+        } else {
+            self.lines.put_back(line, sequence, entry);
+        }
+        if self.lines.line(line).head.is_none_or(|head| sequence < head) {
+            self.sync_head(line);
+        }
+    }
+
+    /// Out of its line, from wherever it stands in it.
+    pub(crate) fn unqueue(&mut self, execution: ExecutionKey) {
+        let key = self.line_key(execution);
+        let line = self.lines.find(key).expect("a queued execution has its line");
+        let sequence = self.sequence(execution);
+        self.executions[execution].place = Place::Parked;
+        let Self {
+            lines,
+            executions,
+            jobs,
+            ..
+        } = self;
+        lines.voided(line, |entry| stands(executions, jobs, entry));
+        if self.lines.line(line).head == Some(sequence) {
+            self.sync_head(line);
+        }
+        self.close_line(line, false);
+    }
+
+    /// Tells the pools what the first of a line is now.
+    pub(crate) fn sync_head(&mut self, line: FifoKey) {
+        let Self {
+            lines,
+            executions,
+            jobs,
+            ..
+        } = self;
+        let first = lines.first(line, |entry| stands(executions, jobs, entry));
+        let row = self.lines.line_mut(line);
+        let new = first.map(|(sequence, _)| sequence).filter(|_| !row.detached);
+        let old = core::mem::replace(&mut row.head, new);
+        let key = row.key;
+        if old != new {
+            let head = |sequence| Head {
+                priority: Reverse(key.priority),
+                sequence,
+                line,
+            };
+            self.pools.set_head(key.kind, old.map(head), new.map(head));
+        }
+    }
+
+    /// The first execution of a line; asserts that the line is not empty.
+    pub(crate) fn take_first(&mut self, line: FifoKey) -> ExecutionKey {
+        let Self {
+            lines,
+            executions,
+            jobs,
+            ..
+        } = self;
+        let (sequence, execution) = lines
+            .first(line, |entry| stands(executions, jobs, entry))
+            .expect("pools know lines by their heads only");
+        self.lines.pop(line, sequence, execution);
+        self.executions[execution].place = Place::Parked;
+        self.sync_head(line);
+        execution
+    }
+
+    fn is_detached(peer: &crate::peers::Peer) -> bool {
+        peer.gone || peer.level == crate::event::OutboxLevel::Paused
+    }
+
+    /// Takes the lines of a client out of the dispatch, or lets them in again.
+    pub(crate) fn detach_lines(&mut self, client: PeerKey, detached: bool) {
+        let lines: Vec<FifoKey> = self.lines.of_owner(client).collect();
+        for line in lines {
+            self.lines.line_mut(line).detached = detached;
+            self.sync_head(line);
+        }
+    }
+
+    pub(crate) fn close_line(&mut self, line: FifoKey, force: bool) {
+        if let Some(key) = self.lines.close_if_idle(line, force) {
+            self.kinds.release(key.kind);
+        }
+    }
+
+    /// The lines of a client that is gone.
+    pub(crate) fn close_lines(&mut self, client: PeerKey) {
+        let lines: Vec<FifoKey> = self.lines.of_owner(client).collect();
+        for line in lines {
+            self.close_line(line, true);
+        }
+    }
+
+    /// A new pool learns of all lines that it serves.
+    pub(crate) fn show_lines(&mut self, pool: PoolKey) {
+        let Self { lines, pools, .. } = self;
+        for (line, row) in lines.iter() {
+            if let Some(sequence) = row.head.filter(|_| pools.pool(pool).kinds().takes(row.key.kind)) {
+                let head = Head {
+                    priority: Reverse(row.key.priority),
+                    sequence,
+                    line,
+                };
+                pools.set_head_in(pool, None, Some(head));
+            }
+        }
+    }
+
+    /// All jobs of an execution wait (again).
+    pub(crate) fn count_waiting(&mut self, execution: ExecutionKey) {
+        self.counts.queued_bytes += self.executions[execution].payload.len() as u64;
+        let mut next = self.executions[execution].first;
+        while !next.is_none() {
+            let client = self.jobs[next].client;
+            self.counts.queued_jobs += 1;
+            self.peers[client].queued += 1;
+            next = self.jobs[next].next;
+        }
+    }
+
+    /// None of the jobs of an execution waits any more.
+    pub(crate) fn uncount_waiting(&mut self, execution: ExecutionKey) {
+        self.counts.queued_bytes -= self.executions[execution].payload.len() as u64;
+        let mut next = self.executions[execution].first;
+        while !next.is_none() {
+            let client = self.jobs[next].client;
+            self.counts.queued_jobs -= 1;
+            self.peers[client].queued -= 1;
+            next = self.jobs[next].next;
+        }
+    }
+
+    /// One job of a waiting execution ends.
+    pub(crate) fn uncount_job(&mut self, job: JobKey) {
+        let client = self.jobs[job].client;
+        self.counts.queued_jobs -= 1;
+        self.peers[client].queued -= 1;
+    }
+
+    /// An execution goes back to its line after it was with a worker. `lost`: the wait for a worker starts anew.
+    pub(crate) fn requeue(&mut self, now: Time, execution: ExecutionKey, lost: bool) {
+        let mut next = self.executions[execution].first;
+        while !next.is_none() {
+            let job = &mut self.jobs[next];
+            if lost {
+                job.since = now;
+            }
+            let (sequence, assign, since) = (job.sequence(), job.assign_timeout_ms, job.since);
+            if assign > 0 {
+                let due = since.plus_millis(u64::from(assign));
+                self.deadlines
+                    .set(now, due, Alarm::Assign { job: next, sequence });
+            }
+            next = self.jobs[next].next;
+        }
+        self.executions[execution].place = Place::Parked;
+        self.count_waiting(execution);
+        if lost {
+            self.counts.requeued += 1;
+        }
+        self.enqueue(execution, false);
+    }
+}
+
+/// The sequence of an entry of a line, unless it is void.
+fn stands(
+    executions: &Slab<ExecutionKey, Execution>,
+    jobs: &Slab<JobKey, Job>,
+    (execution, ticket): (ExecutionKey, u32),
+) -> Option<u64> {
+    let row = executions.get(execution)?;
+    (row.place == Place::Queued && row.ticket == ticket).then(|| jobs[row.first].sequence())
+}

@@ -1,0 +1,144 @@
+//! The rows of the tables. Millions of the first two may wait, so every byte of them is counted.
+
+use crate::ledger::Slot;
+use crate::tables::{AssignmentKey, ExecutionKey, JobKey, KindKey, PeerKey};
+use core::num::NonZeroU64;
+use proletariat_protocol::{AssignmentId, Payload, Time};
+
+/// One job: what its caller waits for.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) client: PeerKey,
+    pub(crate) execution: ExecutionKey,
+    /// The client's number of it.
+    pub(crate) number: u64,
+    /// Place in the order of arrival; also tells this job from others that had or will have this row.
+    /// Never 0, which is what lets a table row tell an empty place without a byte more.
+    pub(crate) arrival: NonZeroU64,
+    /// When the total timeout ends; [`Time::NEVER`] without one.
+    pub(crate) deadline: Time,
+    /// Since when it waits for a worker: its arrival, or the last loss of one.
+    pub(crate) since: Time,
+    /// Milliseconds; 0: none.
+    pub(crate) assign_timeout_ms: u32,
+    /// Milliseconds; 0: none.
+    pub(crate) run_timeout_ms: u32,
+    /// The next and the previous job of the same execution, in the order of arrival.
+    pub(crate) next: JobKey,
+    pub(crate) previous: JobKey,
+}
+
+impl Job {
+    /// Its place in the order of arrival.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.arrival.get()
+    }
+}
+
+/// One run of work, waiting or under way, and the jobs that wait for it.
+///
+/// ```text
+/// Queued ⇄ Parked            nobody may take it for a pause
+/// Queued → Assigned          → removed with its last job
+/// Assigned → Queued          its worker was lost, or handed it back
+/// Held → Queued              the work of the same key before it has stopped
+/// ```
+#[derive(Debug)]
+pub(crate) struct Execution {
+    pub(crate) payload: Payload,
+    pub(crate) place: Place,
+    /// Of the highest job that waits for it.
+    pub(crate) priority: u32,
+    pub(crate) kind: KindKey,
+    /// The jobs that wait for it, the earliest first.
+    pub(crate) first: JobKey,
+    pub(crate) last: JobKey,
+    /// Counts each time it enters a waiting line; entries with an older ticket are void.
+    pub(crate) ticket: u32,
+    /// Workers lost so far.
+    pub(crate) losses: u16,
+    /// As many end it; 0: no limit.
+    pub(crate) losses_max: u16,
+    pub(crate) flags: Flags,
+}
+
+/// Where an execution is. Exactly one place at any time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// In its waiting line.
+    Queued,
+    /// Set aside until a pause is over.
+    Parked,
+    /// Waits until the stopping work of the same key has stopped.
+    Held,
+    /// With a worker.
+    Assigned(AssignmentKey),
+}
+
+/// What is so about an execution.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Flags {
+    /// It has a key, and a row in the table of similar work.
+    pub(crate) shared: bool,
+    /// Somebody wants data and progress.
+    pub(crate) stream: bool,
+}
+
+/// An execution with a worker. It owns its slot.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) id: AssignmentId,
+    pub(crate) worker: PeerKey,
+    pub(crate) slot: Slot,
+    pub(crate) kind: KindKey,
+    pub(crate) sent_at: Time,
+    pub(crate) state: Run,
+    /// The run limit that the worker was told, in milliseconds; 0: none.
+    pub(crate) told_limit_ms: u32,
+    /// Its place in the worker's list.
+    pub(crate) position: u32,
+}
+
+/// ```text
+/// Sent → Started → Stopping → gone
+///      ↘__________↗
+/// ```
+/// An assignment goes with its result, hand-back, crash, confirmed stop, or with its worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Run {
+    /// The worker has not reported a start.
+    Sent(ExecutionKey),
+    /// The handler runs.
+    Started(ExecutionKey, Time),
+    /// The work is no longer wanted; the slot is held until it has stopped. An execution of the same key may wait.
+    Stopping { since: Time, successor: ExecutionKey },
+}
+
+impl Assignment {
+    /// The execution, unless it is no longer wanted.
+    pub(crate) fn execution(&self) -> Option<ExecutionKey> {
+        match self.state {
+            Run::Sent(execution) | Run::Started(execution, _) => Some(execution),
+            Run::Stopping { .. } => None,
+        }
+    }
+
+    /// When the run began, as far as it is known.
+    pub(crate) fn started(&self) -> Option<Time> {
+        match self.state {
+            Run::Started(_, at) => Some(at),
+            Run::Sent(_) | Run::Stopping { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_job_costs_at_most_96_bytes_beside_its_payload() {
+        let records = size_of::<Option<Job>>() + size_of::<Option<Execution>>() - size_of::<Payload>();
+        assert!(records <= 96, "{records} bytes");
+    }
+}

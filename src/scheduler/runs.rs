@@ -1,0 +1,374 @@
+//! What becomes of an assignment: its start, and its one end.
+
+use crate::action::{Action, Notice, Outcome};
+use crate::aside::{PAUSE_MILLIS_MIN, longer};
+use crate::deadlines::Alarm;
+use crate::machine::Scheduler;
+use crate::records::{Job, Place, Run};
+use crate::tables::{AssignmentKey, ExecutionKey, JobKey, PeerKey};
+use core::time::Duration;
+use proletariat_protocol::{AssignmentId, ErrorCode, HandBackReason, Payload, Time, WorkResult};
+
+/// How much later than the worker the manager enforces a run limit itself, in milliseconds.
+const BACKSTOP_MILLIS: u64 = 1_000;
+/// Starts are reported up to 100 ms late, so the manager's idea of a run's end may be later than the worker's by this.
+const LATENESS_MILLIS: u64 = 250;
+/// So many hand-backs as unfit in a row count as busy.
+const UNFIT_IN_ROW_MAX: u8 = 8;
+
+impl Scheduler {
+    pub(crate) fn started(&mut self, now: Time, worker: PeerKey, id: AssignmentId) {
+        let Some(key) = self.find_assignment(worker, id) else {
+            return;
+        };
+        self.began_something(worker);
+        if matches!(self.assignments[key].state, Run::Sent(_)) {
+            self.begin_run(now, key);
+        }
+    }
+
+    /// A worker that starts a job is neither busy nor unfit any more.
+    fn began_something(&mut self, worker: PeerKey) {
+        let Some(row) = self.peers.worker_mut(worker) else {
+            return;
+        };
+        row.unfit_in_row = 0;
+        row.unfit_pause_ms = 0;
+        if !row.pauses.is_empty() {
+            self.forget_backoff(worker);
+        }
+    }
+
+    /// The run clocks of the jobs start.
+    pub(crate) fn begin_run(&mut self, now: Time, key: AssignmentKey) {
+        let Run::Sent(execution) = self.assignments[key].state else {
+            return;
+        };
+        self.assignments[key].state = Run::Started(execution, now);
+        let mut next = self.executions[execution].first;
+        while !next.is_none() {
+            self.set_run_alarm(now, next);
+            next = self.jobs[next].next;
+        }
+    }
+
+    pub(crate) fn set_run_alarm(&mut self, now: Time, key: JobKey) {
+        let job = &self.jobs[key];
+        let sequence = job.sequence();
+        if let Some(due) = self.run_ends_at(job) {
+            self.deadlines.set(now, due, Alarm::Run { job: key, sequence });
+        }
+    }
+
+    /// When the manager ends the run of a job itself, if it is running and has a limit.
+    pub(crate) fn run_ends_at(&self, job: &Job) -> Option<Time> {
+        let Place::Assigned(key) = self.executions[job.execution].place else {
+            return None;
+        };
+        let assignment = &self.assignments[key];
+        let started = assignment.started()?;
+        let end = run_end(job, started)?;
+        // The worker ends the run at the latest end that any job allows: for that one the manager is the backstop only.
+        let told = started.plus_millis(u64::from(assignment.told_limit_ms));
+        Some(if end >= told {
+            end.plus_millis(BACKSTOP_MILLIS)
+        } else {
+            end
+        })
+    }
+
+    /// The longest run that any waiting job allows, in milliseconds; 0: no limit.
+    pub(crate) fn run_limit_before_start(&self, execution: ExecutionKey) -> u32 {
+        let (mut next, mut longest) = (self.executions[execution].first, 0);
+        while !next.is_none() {
+            let job = &self.jobs[next];
+            if job.run_timeout_ms == 0 {
+                return 0;
+            }
+            longest = longest.max(job.run_timeout_ms);
+            next = job.next;
+        }
+        longest
+    }
+
+    /// What is left of the longest call that waits for an execution.
+    pub(crate) fn rest(&self, now: Time, execution: ExecutionKey) -> Option<Duration> {
+        let (mut next, mut latest) = (self.executions[execution].first, Time::ZERO);
+        while !next.is_none() {
+            let job = &self.jobs[next];
+            latest = latest.max(job.deadline);
+            next = job.next;
+        }
+        (latest != Time::NEVER).then(|| latest.since(now))
+    }
+
+    /// Tells a worker if the jobs that wait for a run now allow it another end.
+    pub(crate) fn tell_run_limit(&mut self, execution: ExecutionKey) {
+        let Place::Assigned(key) = self.executions[execution].place else {
+            return;
+        };
+        let limit = match self.assignments[key].started() {
+            None => self.run_limit_before_start(execution),
+            Some(started) => self.run_limit_since(execution, started),
+        };
+        let assignment = &mut self.assignments[key];
+        if assignment.told_limit_ms == limit || !self.peers[assignment.worker].abilities.takes_run_limits {
+            return;
+        }
+        assignment.told_limit_ms = limit;
+        let (worker, id) = (self.peers[assignment.worker].id, assignment.id);
+        let run_limit = (limit > 0).then(|| Duration::from_millis(u64::from(limit)));
+        self.actions.push(Action::SetRunLimit {
+            worker,
+            assignment: id,
+            run_limit,
+        });
+    }
+
+    fn run_limit_since(&self, execution: ExecutionKey, started: Time) -> u32 {
+        let (mut next, mut latest) = (self.executions[execution].first, Time::ZERO);
+        while !next.is_none() {
+            let job = &self.jobs[next];
+            match run_end(job, started) {
+                Some(end) => latest = latest.max(end),
+                None => return 0,
+            }
+            next = job.next;
+        }
+        u32::try_from(latest.since(started).as_millis())
+            .unwrap_or(u32::MAX)
+            .max(1)
+    }
+
+    pub(crate) fn finished(
+        &mut self,
+        now: Time,
+        worker: PeerKey,
+        id: AssignmentId,
+        result: WorkResult,
+        payload: Payload,
+    ) {
+        let Some(key) = self.find_assignment(worker, id) else {
+            return;
+        };
+        self.began_something(worker);
+        let Some(execution) = self.assignments[key].execution() else {
+            return self.stop_confirmed(key);
+        };
+        if result == WorkResult::RunTimeout {
+            return self.run_over(now, key, execution);
+        }
+        self.release(key);
+        let outcome = match result {
+            WorkResult::Done if payload.len() as u64 <= self.config.payload_bytes_max => {
+                Outcome::Result(payload)
+            }
+            WorkResult::Failed => Outcome::Error(ErrorCode::WorkFailed, payload),
+            WorkResult::Done | WorkResult::TooLarge | WorkResult::RunTimeout => error(ErrorCode::TooLarge),
+        };
+        self.finish_execution(execution, &outcome);
+    }
+
+    /// The worker stopped the run at its limit. Jobs that allow it more time wait for a new run; it is no loss.
+    fn run_over(&mut self, now: Time, key: AssignmentKey, execution: ExecutionKey) {
+        let started = self.assignments[key]
+            .started()
+            .unwrap_or(self.assignments[key].sent_at);
+        let late = now.plus_millis(LATENESS_MILLIS);
+        let alone = self.executions[execution].first == self.executions[execution].last;
+        let restarted = self.take_stream(key);
+        let mut next = self.executions[execution].first;
+        while !next.is_none() {
+            let job = next;
+            next = self.jobs[job].next;
+            let over = alone || run_end(&self.jobs[job], started).is_some_and(|end| end <= late);
+            let last = self.executions[execution].first == self.executions[execution].last;
+            if over && last {
+                self.release(key);
+                return self.finish_execution(execution, &error(ErrorCode::RunTimeout));
+            }
+            if over {
+                self.fail_job(now, job, ErrorCode::RunTimeout);
+            }
+        }
+        self.release(key);
+        self.tell_restart(execution, restarted);
+        self.requeue(now, execution, false);
+    }
+
+    pub(crate) fn run_timed_out(&mut self, now: Time, job: JobKey) {
+        self.fail_job(now, job, ErrorCode::RunTimeout);
+    }
+
+    /// Nobody waits for an execution any more: out of its line, or off its worker.
+    pub(crate) fn drop_execution(&mut self, now: Time, execution: ExecutionKey) {
+        match self.executions[execution].place {
+            Place::Assigned(key) => {
+                self.similar.stopping(execution, key);
+                self.stop(now, key);
+            }
+            Place::Held => self.abandon_successor(execution),
+            Place::Queued | Place::Parked => {}
+        }
+        if !matches!(self.executions[execution].place, Place::Assigned(_)) {
+            self.counts.queued_bytes -= self.executions[execution].payload.len() as u64;
+        }
+        self.forget_execution(execution);
+    }
+
+    /// Tells a worker to stop. The slot is free when it says that the work has stopped.
+    pub(crate) fn stop(&mut self, now: Time, key: AssignmentKey) {
+        let assignment = &mut self.assignments[key];
+        assignment.state = Run::Stopping {
+            since: now,
+            successor: ExecutionKey::NONE,
+        };
+        let (worker, id) = (assignment.worker, assignment.id);
+        self.streams.remove(&key);
+        let peer = &self.peers[worker];
+        self.actions.push(Action::Cancel {
+            worker: peer.id,
+            assignment: id,
+        });
+        if !peer.abilities.confirms_stop {
+            self.stop_confirmed(key);
+        }
+    }
+
+    pub(crate) fn stopped(&mut self, now: Time, worker: PeerKey, id: AssignmentId) {
+        let Some(key) = self.find_assignment(worker, id) else {
+            return;
+        };
+        match self.assignments[key].execution() {
+            None => self.stop_confirmed(key),
+            // Nobody asked for it: as if handed back without a reason.
+            Some(_) => self.handed_back(now, worker, id, HandBackReason::Unfit),
+        }
+    }
+
+    /// Stopping work has stopped: its slot is free, and whoever waited for that may run.
+    pub(crate) fn stop_confirmed(&mut self, key: AssignmentKey) {
+        let state = self.release(key);
+        self.similar.stopped(key);
+        if let Run::Stopping { successor, .. } = state
+            && !successor.is_none()
+        {
+            self.enqueue(successor, false);
+        }
+    }
+
+    /// A held execution is no longer wanted before it could begin.
+    fn abandon_successor(&mut self, execution: ExecutionKey) {
+        let Some(key) = self.similar.held_by(execution) else {
+            return;
+        };
+        if let Run::Stopping { successor, .. } = &mut self.assignments[key].state {
+            *successor = ExecutionKey::NONE;
+        }
+        self.similar.stopping(execution, key);
+    }
+
+    pub(crate) fn handed_back(
+        &mut self,
+        now: Time,
+        worker: PeerKey,
+        id: AssignmentId,
+        reason: HandBackReason,
+    ) {
+        let Some(key) = self.find_assignment(worker, id) else {
+            return;
+        };
+        let Some(execution) = self.assignments[key].execution() else {
+            return self.stop_confirmed(key);
+        };
+        let restarted = self.take_stream(key);
+        self.release(key);
+        self.heed(now, worker, execution, reason);
+        self.tell_restart(execution, restarted);
+        self.requeue(now, execution, false);
+    }
+
+    /// What a hand-back means for the worker and for the execution.
+    fn heed(&mut self, now: Time, worker: PeerKey, execution: ExecutionKey, reason: HandBackReason) {
+        let kind = self.executions[execution].kind;
+        let Some(row) = self.peers.worker_mut(worker) else {
+            return;
+        };
+        let withdrawn = row.withdrawn;
+        match reason {
+            HandBackReason::Leaving if withdrawn => {}
+            HandBackReason::Busy => self.pause_kind(now, worker, kind),
+            HandBackReason::NotMyKind => self.not_my_kind(worker, kind),
+            HandBackReason::Unfit | HandBackReason::Leaving => {
+                row.unfit_pause_ms = longer(row.unfit_pause_ms.max(PAUSE_MILLIS_MIN / 2));
+                row.unfit_in_row += 1;
+                let until = now.plus_millis(row.unfit_pause_ms);
+                if row.unfit_in_row >= UNFIT_IN_ROW_MAX {
+                    row.unfit_in_row = 0;
+                    self.pause_kind(now, worker, kind);
+                }
+                self.aside.avoid(execution, worker, until);
+            }
+        }
+    }
+
+    pub(crate) fn crashed(&mut self, now: Time, worker: PeerKey, id: AssignmentId, message: &str) {
+        let Some(key) = self.find_assignment(worker, id) else {
+            return;
+        };
+        self.began_something(worker);
+        let Some(execution) = self.assignments[key].execution() else {
+            return self.stop_confirmed(key);
+        };
+        let restarted = self.take_stream(key);
+        self.release(key);
+        self.lose(now, execution, restarted, message);
+    }
+
+    /// No start was reported: the run is stopped, and counts as lost.
+    pub(crate) fn start_overdue(&mut self, now: Time, key: AssignmentKey) {
+        let Some(execution) = self.assignments[key].execution() else {
+            return;
+        };
+        self.stop(now, key);
+        self.lose(now, execution, None, "its worker never started it");
+    }
+
+    /// An execution lost its worker: it waits again at its place, unless that happened too often.
+    pub(crate) fn lose(
+        &mut self,
+        now: Time,
+        execution: ExecutionKey,
+        restarted: Option<crate::streams::Stream>,
+        message: &str,
+    ) {
+        let row = &mut self.executions[execution];
+        row.losses = row.losses.saturating_add(1);
+        if row.losses_max == 0 || row.losses < row.losses_max {
+            self.tell_restart(execution, restarted);
+            return self.requeue(now, execution, true);
+        }
+        let advice = ErrorCode::Crash.advice();
+        let text = if message.is_empty() {
+            Payload::from_static(advice.as_bytes())
+        } else {
+            Payload::from(alloc::format!("{message}; {advice}").into_bytes())
+        };
+        let mut next = row.first;
+        while !next.is_none() {
+            let (client, job) = self.caller(next);
+            self.notice(|| Notice::GiveUp { client, job });
+            next = self.jobs[next].next;
+        }
+        self.finish_execution(execution, &Outcome::Error(ErrorCode::Crash, text));
+    }
+}
+
+/// When the run of a job ends by its own clock: it starts with the run or with its joining, whichever is later.
+fn run_end(job: &Job, started: Time) -> Option<Time> {
+    (job.run_timeout_ms > 0).then(|| started.max(job.since).plus_millis(u64::from(job.run_timeout_ms)))
+}
+
+fn error(code: ErrorCode) -> Outcome {
+    Outcome::Error(code, Payload::from_static(code.advice().as_bytes()))
+}

@@ -1,0 +1,259 @@
+//! Similar work: jobs with equal (kind, key) share one execution.
+//!
+//! A key is in one of three states, and never has two runs:
+//!
+//! ```text
+//! (none) → live: an execution that waits or runs; jobs join it
+//!          live → stopping: its last job left while it ran
+//!          stopping → held: a new job came before the work had stopped; more may join
+//!          held → live: the work has stopped, the held execution takes its place in its line
+//! ```
+
+use crate::machine::Scheduler;
+use crate::records::{Place, Run};
+use crate::tables::{AssignmentKey, ExecutionKey, JobKey, KindKey};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use proletariat_protocol::{JobOptions, Payload, Time};
+
+/// Kind and key, and whose they are.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Key {
+    realm: u32,
+    kind: KindKey,
+    bytes: Arc<[u8]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Live(ExecutionKey),
+    Stopping(AssignmentKey),
+}
+
+/// What an execution that is shared has beside its record.
+#[derive(Debug)]
+struct Shared {
+    key: Key,
+    /// The jobs that wait for it, with their priorities.
+    jobs: BTreeMap<JobKey, u32>,
+    /// How many of them have each priority.
+    priorities: BTreeMap<u32, u32>,
+    /// The stopping assignment that it waits for.
+    held_by: Option<AssignmentKey>,
+}
+
+/// The table of keys in use.
+#[derive(Debug, Default)]
+pub(crate) struct Similar {
+    states: BTreeMap<Key, State>,
+    shared: BTreeMap<ExecutionKey, Shared>,
+    stopping: BTreeMap<AssignmentKey, Key>,
+}
+
+impl Similar {
+    /// A job joins; the priority of the execution from now on.
+    fn join(&mut self, execution: ExecutionKey, job: JobKey, priority: u32) -> u32 {
+        let shared = self.shared.get_mut(&execution).expect("a live key has its row");
+        shared.jobs.insert(job, priority);
+        *shared.priorities.entry(priority).or_insert(0) += 1;
+        shared.highest()
+    }
+
+    /// A job leaves an execution for which others still wait; its priority from now on.
+    pub(crate) fn leave(&mut self, execution: ExecutionKey, job: JobKey) -> u32 {
+        let shared = self
+            .shared
+            .get_mut(&execution)
+            .expect("only a shared execution has several jobs");
+        let priority = shared.jobs.remove(&job).expect("it had joined");
+        if let Some(count) = shared.priorities.get_mut(&priority) {
+            *count -= 1;
+            if *count == 0 {
+                shared.priorities.remove(&priority);
+            }
+        }
+        shared.highest()
+    }
+
+    /// An execution is gone, and its key with it unless work of it is still stopping.
+    pub(crate) fn forget(&mut self, execution: ExecutionKey) {
+        let Some(shared) = self.shared.remove(&execution) else {
+            return;
+        };
+        if matches!(self.states.get(&shared.key), Some(State::Live(live)) if *live == execution) {
+            self.states.remove(&shared.key);
+        }
+    }
+
+    /// The work of an execution is being stopped (again): its key stays in use until it has stopped.
+    pub(crate) fn stopping(&mut self, execution: ExecutionKey, assignment: AssignmentKey) {
+        if let Some(shared) = self.shared.get(&execution) {
+            let key = shared.key.clone();
+            self.states.insert(key.clone(), State::Stopping(assignment));
+            self.stopping.insert(assignment, key);
+        }
+    }
+
+    /// Stopping work has stopped.
+    pub(crate) fn stopped(&mut self, assignment: AssignmentKey) {
+        let Some(key) = self.stopping.remove(&assignment) else {
+            return;
+        };
+        match self.states.get(&key).copied() {
+            Some(State::Stopping(_)) => {
+                self.states.remove(&key);
+            }
+            Some(State::Live(execution)) => {
+                if let Some(shared) = self.shared.get_mut(&execution) {
+                    shared.held_by = None;
+                }
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn held_by(&self, execution: ExecutionKey) -> Option<AssignmentKey> {
+        self.shared.get(&execution)?.held_by
+    }
+
+    pub(crate) fn audit(&self, scheduler: &Scheduler) {
+        for (execution, shared) in &self.shared {
+            let row = &scheduler.executions[*execution];
+            assert!(row.flags.shared, "only shared executions have rows here");
+            let live = self.states.get(&shared.key);
+            assert!(
+                matches!(live, Some(State::Live(live)) if live == execution),
+                "one execution a key"
+            );
+            assert_eq!(
+                row.priority,
+                shared.highest(),
+                "the priority of the highest job that waits"
+            );
+            assert_eq!(
+                shared.held_by.is_some(),
+                row.place == Place::Held,
+                "held while work of the key stops"
+            );
+            assert_eq!(shared.jobs.len() as u32, shared.priorities.values().sum::<u32>());
+            let mut next = row.first;
+            let mut count = 0;
+            while !next.is_none() {
+                assert!(shared.jobs.contains_key(&next));
+                count += 1;
+                next = scheduler.jobs[next].next;
+            }
+            assert_eq!(count, shared.jobs.len());
+        }
+        for (assignment, key) in &self.stopping {
+            assert!(
+                scheduler
+                    .assignments
+                    .get(*assignment)
+                    .is_some_and(|row| row.execution().is_none())
+            );
+            assert!(self.states.contains_key(key));
+        }
+        let live = self
+            .states
+            .values()
+            .filter(|state| matches!(state, State::Live(_)))
+            .count();
+        assert_eq!(live, self.shared.len());
+    }
+}
+
+impl Shared {
+    fn highest(&self) -> u32 {
+        self.priorities
+            .last_key_value()
+            .map_or(0, |(priority, _)| *priority)
+    }
+}
+
+impl Scheduler {
+    /// A job with a key: joins what is there, or is the first of its key.
+    pub(crate) fn submit_similar(
+        &mut self,
+        now: Time,
+        job: JobKey,
+        kind: KindKey,
+        options: &JobOptions,
+        bytes: &[u8],
+        payload: Payload,
+    ) {
+        let realm = self.peers[self.jobs[job].client].realm;
+        let key = Key {
+            realm,
+            kind,
+            bytes: Arc::from(bytes),
+        };
+        match self.similar.states.get(&key).copied() {
+            Some(State::Live(execution)) => self.join(now, execution, job, options),
+            Some(State::Stopping(assignment)) => {
+                let execution = self.share(job, kind, options, payload, key, Some(assignment));
+                self.executions[execution].place = Place::Held;
+                if let Run::Stopping { successor, .. } = &mut self.assignments[assignment].state {
+                    *successor = execution;
+                }
+            }
+            None => {
+                let execution = self.share(job, kind, options, payload, key, None);
+                self.enqueue(execution, true);
+            }
+        }
+    }
+
+    fn share(
+        &mut self,
+        job: JobKey,
+        kind: KindKey,
+        options: &JobOptions,
+        payload: Payload,
+        key: Key,
+        held_by: Option<AssignmentKey>,
+    ) -> ExecutionKey {
+        let execution = self.new_execution(job, kind, options, payload, true);
+        self.similar.states.insert(key.clone(), State::Live(execution));
+        let shared = Shared {
+            key,
+            jobs: BTreeMap::new(),
+            priorities: BTreeMap::new(),
+            held_by,
+        };
+        self.similar.shared.insert(execution, shared);
+        self.similar.join(execution, job, options.priority);
+        execution
+    }
+
+    fn join(&mut self, now: Time, execution: ExecutionKey, job: JobKey, options: &JobOptions) {
+        let place = self.executions[execution].place;
+        let urgent = options.priority > self.executions[execution].priority;
+        if urgent && place == Place::Queued {
+            self.unqueue(execution);
+        }
+        let last = self.executions[execution].last;
+        self.jobs[last].next = job;
+        self.jobs[job].previous = last;
+        self.jobs[job].execution = execution;
+        let row = &mut self.executions[execution];
+        row.last = job;
+        row.flags.stream |= options.stream;
+        row.priority = self.similar.join(execution, job, options.priority);
+        if !matches!(place, Place::Assigned(_)) {
+            let client = self.jobs[job].client;
+            self.counts.queued_jobs += 1;
+            self.peers[client].queued += 1;
+        }
+        if urgent && place == Place::Queued {
+            self.enqueue(execution, false);
+        }
+        self.tell_run_limit(execution);
+        self.set_run_alarm(now, job);
+    }
+
+    /// For places that borrow the machine as a whole.
+    pub(crate) fn audit_similar(&self) {
+        self.similar.audit(self);
+    }
+}

@@ -1,0 +1,431 @@
+//! Jobs come in, and jobs end.
+
+use crate::action::{Action, Notice, Outcome};
+use crate::config::Config;
+use crate::deadlines::Alarm;
+use crate::machine::Scheduler;
+use crate::records::{Execution, Flags, Job, Place};
+use crate::tables::{ExecutionKey, JobKey, KindKey, NO_KIND, PeerKey};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::num::NonZeroU64;
+use core::time::Duration;
+use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
+use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, Time};
+
+/// When a client that met a bound may try again: long enough for a queue to move, short enough not to be felt.
+const OVERLOAD_RETRY: Duration = Duration::from_millis(250);
+/// When a client may try again after a manager that is stopping.
+const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
+/// Jobs of a client that left are removed in portions, so that a million of them do not hold up the others.
+const PURGE_JOBS: usize = 16_384;
+
+/// Why jobs are not accepted.
+struct Refusal {
+    code: ErrorCode,
+    message: String,
+    retry_after: Duration,
+}
+
+impl Scheduler {
+    pub(crate) fn submitted(
+        &mut self,
+        now: Time,
+        client: PeerKey,
+        first: JobId,
+        options: JobOptions,
+        payloads: Vec<Payload>,
+    ) {
+        let count = payloads.len() as u64;
+        let expected = self.peers[client].next_job;
+        if first != expected || count == 0 {
+            let message =
+                format!("jobs are counted without gaps: {expected} expected, {count} from {first} came");
+            return self.expel(now, client, ErrorCode::Protocol, message);
+        }
+        self.peers[client].next_job = first.plus(count);
+        if let Err(refusal) = self.check(client, &options, &payloads) {
+            let Refusal {
+                code,
+                message,
+                retry_after,
+            } = refusal;
+            let client = self.peers[client].id;
+            return self.actions.push(Action::Refuse {
+                client,
+                first,
+                count,
+                code,
+                message,
+                retry_after,
+            });
+        }
+        if self.config.notices {
+            let client = self.peers[client].id;
+            self.notice(|| Notice::Receive { client, first, count });
+        }
+        let kind = options
+            .kind
+            .as_deref()
+            .map_or(NO_KIND, |kind| self.kinds.acquire(kind));
+        for (offset, payload) in payloads.into_iter().enumerate() {
+            self.submit_one(now, client, first.plus(offset as u64), kind, &options, payload);
+        }
+        self.kinds.release(kind);
+        if !core::mem::replace(&mut self.peers[client].accept_due, true) {
+            self.burst.accepts.push(client);
+        }
+    }
+
+    /// A frame is accepted or refused whole.
+    fn check(&self, client: PeerKey, options: &JobOptions, payloads: &[Payload]) -> Result<(), Refusal> {
+        let clocks = [
+            options.timeout_ms,
+            options.assign_timeout_ms,
+            options.run_timeout_ms,
+        ];
+        if clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX) {
+            let message = String::from("a clock is longer than 30 days");
+            return Err(Refusal {
+                code: ErrorCode::Protocol,
+                message,
+                retry_after: Duration::ZERO,
+            });
+        }
+        if let Some(payload) = payloads
+            .iter()
+            .find(|p| p.len() as u64 > self.config.payload_bytes_max)
+        {
+            let message = format!(
+                "a payload of {} bytes: max_payload is {}",
+                payload.len(),
+                self.config.payload_bytes_max
+            );
+            return Err(Refusal {
+                code: ErrorCode::TooLarge,
+                message,
+                retry_after: Duration::ZERO,
+            });
+        }
+        let retry_after = |wait| if options.no_wait { Duration::ZERO } else { wait };
+        if self.draining {
+            let message = String::from(ErrorCode::Shutdown.advice());
+            return Err(Refusal {
+                code: ErrorCode::Shutdown,
+                message,
+                retry_after: retry_after(SHUTDOWN_RETRY),
+            });
+        }
+        match self.reached_bound(client, payloads) {
+            Some(message) => Err(Refusal {
+                code: ErrorCode::Overload,
+                message,
+                retry_after: retry_after(OVERLOAD_RETRY),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn reached_bound(&self, client: PeerKey, payloads: &[Payload]) -> Option<String> {
+        let count = payloads.len() as u64;
+        let bytes: u64 = payloads.iter().map(|payload| payload.len() as u64).sum();
+        let over = |held: u64, more: u64, bound: u64| bound > 0 && held + more > bound;
+        let Config {
+            queued_jobs_max,
+            queued_jobs_per_client_max,
+            queued_bytes_max,
+            ..
+        } = self.config;
+        if over(self.counts.queued_jobs, count, queued_jobs_max) {
+            Some(format!("max_queued_jobs ({queued_jobs_max}) is reached"))
+        } else if over(self.peers[client].queued, count, queued_jobs_per_client_max) {
+            Some(format!(
+                "max_queued_jobs_per_client ({queued_jobs_per_client_max}) is reached"
+            ))
+        } else if over(self.counts.queued_bytes, bytes, queued_bytes_max) {
+            Some(format!("max_queued_bytes ({queued_bytes_max}) is reached"))
+        } else {
+            None
+        }
+    }
+
+    fn submit_one(
+        &mut self,
+        now: Time,
+        client: PeerKey,
+        number: JobId,
+        kind: KindKey,
+        options: &JobOptions,
+        payload: Payload,
+    ) {
+        self.counts.sequence += 1;
+        let arrival = NonZeroU64::new(self.counts.sequence).expect("counted from 1");
+        let job = self.jobs.insert(Job {
+            client,
+            execution: ExecutionKey::NONE,
+            number: number.0,
+            arrival,
+            deadline: match options.timeout_ms {
+                0 => Time::NEVER,
+                timeout => now.plus_millis(u64::from(timeout)),
+            },
+            since: now,
+            assign_timeout_ms: options.assign_timeout_ms,
+            run_timeout_ms: options.run_timeout_ms,
+            next: JobKey::NONE,
+            previous: JobKey::NONE,
+        });
+        self.peers[client].jobs.insert(number.0, job);
+        self.set_waiting_alarms(now, job);
+        match &options.key {
+            Some(key) if self.config.hold_similar_work => {
+                self.submit_similar(now, job, kind, options, key, payload)
+            }
+            _ => {
+                let execution = self.new_execution(job, kind, options, payload, false);
+                self.enqueue(execution, true);
+            }
+        }
+        if options.no_wait {
+            self.burst.no_wait.push((job, arrival.get()));
+        }
+    }
+
+    /// An execution for a job, not in any line yet.
+    pub(crate) fn new_execution(
+        &mut self,
+        job: JobKey,
+        kind: KindKey,
+        options: &JobOptions,
+        payload: Payload,
+        shared: bool,
+    ) -> ExecutionKey {
+        self.kinds.retain(kind);
+        let execution = self.executions.insert(Execution {
+            payload,
+            place: Place::Parked,
+            priority: options.priority,
+            kind,
+            first: job,
+            last: job,
+            ticket: 0,
+            losses: 0,
+            losses_max: options.max_attempts.unwrap_or(self.config.max_attempts),
+            flags: Flags {
+                shared,
+                stream: options.stream,
+            },
+        });
+        self.jobs[job].execution = execution;
+        self.count_waiting(execution);
+        execution
+    }
+
+    /// Sets the clocks of a job that starts to wait.
+    pub(crate) fn set_waiting_alarms(&mut self, now: Time, key: JobKey) {
+        let job = &self.jobs[key];
+        let (sequence, deadline, since) = (job.sequence(), job.deadline, job.since);
+        let assign = u64::from(job.assign_timeout_ms);
+        if deadline != Time::NEVER && since == now {
+            self.deadlines
+                .set(now, deadline, Alarm::Total { job: key, sequence });
+        }
+        if assign > 0 {
+            self.deadlines.set(
+                now,
+                since.plus_millis(assign),
+                Alarm::Assign { job: key, sequence },
+            );
+        }
+    }
+
+    pub(crate) fn assign_wait_ends_at(&self, job: &Job) -> Option<Time> {
+        let waits = !matches!(self.executions[job.execution].place, Place::Assigned(_));
+        (job.assign_timeout_ms > 0 && waits).then(|| job.since.plus_millis(u64::from(job.assign_timeout_ms)))
+    }
+
+    pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {
+        let end = first.plus(count).0;
+        let mut from = first.0;
+        loop {
+            let Some(peer) = self.peers.get(client) else {
+                return;
+            };
+            let Some((number, job)) = peer.jobs.next(from, end) else {
+                return;
+            };
+            let id = peer.id;
+            self.notice(|| Notice::Abort {
+                client: id,
+                job: JobId(number),
+            });
+            self.fail_job(now, job, ErrorCode::Aborted);
+            from = number + 1;
+        }
+    }
+
+    pub(crate) fn assign_timed_out(&mut self, now: Time, job: JobKey) {
+        let (client, number) = self.caller(job);
+        self.notice(|| Notice::AssignTimeout { client, job: number });
+        self.fail_job(now, job, ErrorCode::AssignTimeout);
+    }
+
+    pub(crate) fn call_timed_out(&mut self, now: Time, job: JobKey) {
+        self.fail_job(now, job, ErrorCode::CallTimeout);
+    }
+
+    /// Ends one job with an error; its execution goes on for whoever else waits for it.
+    pub(crate) fn fail_job(&mut self, now: Time, job: JobKey, code: ErrorCode) {
+        let advice = Payload::from_static(code.advice().as_bytes());
+        self.answer(job, Outcome::Error(code, advice));
+        self.drop_job(now, job);
+    }
+
+    /// Tells the client how its job ended. The job is still in the tables: the caller removes it.
+    pub(crate) fn answer(&mut self, job: JobKey, outcome: Outcome) {
+        self.counts.finished += 1;
+        if self.peers[self.jobs[job].client].gone {
+            return;
+        }
+        let (client, number) = self.caller(job);
+        if self.config.notices {
+            let error = match &outcome {
+                Outcome::Result(_) => None,
+                Outcome::Error(code, _) => Some(*code),
+            };
+            self.notice(|| Notice::Finish {
+                client,
+                job: number,
+                error,
+            });
+        }
+        self.actions.push(Action::Deliver {
+            client,
+            job: number,
+            outcome,
+        });
+    }
+
+    pub(crate) fn caller(&self, job: JobKey) -> (proletariat_protocol::PeerId, JobId) {
+        let job = &self.jobs[job];
+        (self.peers[job.client].id, JobId(job.number))
+    }
+
+    /// Takes a job out of everything; an execution that nobody waits for any more is dropped with it.
+    pub(crate) fn drop_job(&mut self, now: Time, key: JobKey) {
+        let execution = self.jobs[key].execution;
+        let row = &self.executions[execution];
+        let (place, alone) = (row.place, row.first == row.last);
+        if !matches!(place, Place::Assigned(_)) {
+            self.uncount_job(key);
+        }
+        self.leave_stream(key);
+        if place == Place::Queued {
+            self.unqueue(execution);
+        }
+        self.unlink(key);
+        if alone {
+            return self.drop_execution(now, execution);
+        }
+        self.executions[execution].priority = self.similar.leave(execution, key);
+        if place == Place::Queued {
+            self.enqueue(execution, false);
+        }
+        self.tell_run_limit(execution);
+    }
+
+    /// Takes a job out of its execution's list and of its client's numbers.
+    fn unlink(&mut self, key: JobKey) {
+        let job = self.jobs.remove(key).expect("a job ends once");
+        self.peers[job.client].jobs.remove(job.number);
+        let row = &mut self.executions[job.execution];
+        if job.previous.is_none() {
+            row.first = job.next;
+        }
+        if job.next.is_none() {
+            row.last = job.previous;
+        }
+        if !job.previous.is_none() {
+            self.jobs[job.previous].next = job.next;
+        }
+        if !job.next.is_none() {
+            self.jobs[job.next].previous = job.previous;
+        }
+    }
+
+    /// All jobs of an execution get the same outcome, and the execution is gone. Its assignment is the caller's business.
+    pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: &Outcome) {
+        let waits = !matches!(self.executions[execution].place, Place::Assigned(_));
+        if waits {
+            self.uncount_waiting(execution);
+        }
+        let mut next = self.executions[execution].first;
+        while !next.is_none() {
+            let key = next;
+            next = self.jobs[key].next;
+            self.answer(key, outcome.clone());
+            let job = self.jobs.remove(key).expect("a job ends once");
+            self.peers[job.client].jobs.remove(job.number);
+        }
+        self.forget_execution(execution);
+    }
+
+    /// The row goes, with what hangs on it.
+    pub(crate) fn forget_execution(&mut self, execution: ExecutionKey) {
+        let row = self.executions.remove(execution).expect("an execution ends once");
+        self.kinds.release(row.kind);
+        self.aside.forget(execution);
+        if row.flags.shared {
+            self.similar.forget(execution);
+        }
+    }
+
+    /// Fails at once what does not want to wait and still does.
+    pub(crate) fn refuse_to_wait(&mut self, now: Time) {
+        for (key, sequence) in core::mem::take(&mut self.burst.no_wait) {
+            let Some(job) = self.jobs.get(key).filter(|job| job.sequence() == sequence) else {
+                continue;
+            };
+            if !matches!(self.executions[job.execution].place, Place::Assigned(_)) {
+                self.fail_job(now, key, ErrorCode::NoWorker);
+            }
+        }
+    }
+
+    /// Tells clients that their jobs were accepted, if some still wait.
+    pub(crate) fn accept(&mut self) {
+        for key in core::mem::take(&mut self.burst.accepts) {
+            let Some(peer) = self.peers.get(key).filter(|peer| !peer.gone) else {
+                continue;
+            };
+            if peer.queued > 0 {
+                let (client, through) = (peer.id, JobId(peer.next_job.0 - 1));
+                self.actions.push(Action::Accept { client, through });
+            }
+            self.peers[key].accept_due = false;
+        }
+    }
+
+    /// Removes the jobs of clients that left, a portion at a time.
+    pub(crate) fn purge(&mut self, now: Time) {
+        let mut portion = PURGE_JOBS;
+        while portion > 0 {
+            let Some(&(client, from)) = self.peers.purging.last() else {
+                return;
+            };
+            let Some((number, job)) = self.peers[client].jobs.next(from, u64::MAX) else {
+                self.peers.purging.pop();
+                self.close_lines(client);
+                self.peers.remove(client);
+                continue;
+            };
+            self.counts.finished += 1;
+            self.drop_job(now, job);
+            if let Some(last) = self.peers.purging.last_mut() {
+                last.1 = number + 1;
+            }
+            portion -= 1;
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The names of kinds, each stored once while anybody uses it.
+
+use super::{KindKey, Slab};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+/// Stands for jobs without a kind: only workers that offer any kind take them.
+pub(crate) const NO_KIND: KindKey = KindKey::NONE;
+
+#[derive(Debug)]
+struct Row {
+    name: Arc<str>,
+    uses: u32,
+}
+
+/// Counts who uses a name; a name that nobody uses is forgotten, so hostile names cannot pile up.
+#[derive(Debug)]
+pub(crate) struct KindTable {
+    rows: Slab<KindKey, Row>,
+    by_name: BTreeMap<Arc<str>, KindKey>,
+}
+
+impl KindTable {
+    pub(crate) const fn new() -> Self {
+        Self {
+            rows: Slab::new(),
+            by_name: BTreeMap::new(),
+        }
+    }
+
+    /// The key of a name, used once more.
+    pub(crate) fn acquire(&mut self, name: &str) -> KindKey {
+        if let Some(&key) = self.by_name.get(name) {
+            self.rows[key].uses += 1;
+            return key;
+        }
+        let name: Arc<str> = Arc::from(name);
+        let key = self.rows.insert(Row {
+            name: Arc::clone(&name),
+            uses: 1,
+        });
+        self.by_name.insert(name, key);
+        key
+    }
+
+    /// One more use of a key.
+    pub(crate) fn retain(&mut self, key: KindKey) {
+        if key != NO_KIND {
+            self.rows[key].uses += 1;
+        }
+    }
+
+    /// One use less.
+    pub(crate) fn release(&mut self, key: KindKey) {
+        if key == NO_KIND {
+            return;
+        }
+        let row = &mut self.rows[key];
+        row.uses -= 1;
+        if row.uses == 0 {
+            let row = self.rows.remove(key).expect("it was there a line ago");
+            self.by_name.remove(&row.name);
+        }
+    }
+
+    /// The name; `None` for no kind.
+    pub(crate) fn name(&self, key: KindKey) -> Option<&Arc<str>> {
+        self.rows.get(key).map(|row| &row.name)
+    }
+}

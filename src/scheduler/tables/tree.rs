@@ -1,0 +1,160 @@
+//! Weights of workers in a tree: pick one in proportion, pick the heaviest, walk round; each in O(log n).
+//!
+//! The selector must not cost O(workers) per job, and the weights change with each slot that is taken or given back.
+
+use alloc::vec::Vec;
+
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+struct Node {
+    sum: u64,
+    heaviest: u32,
+}
+
+/// A weight for each place 0 … n.
+#[derive(Debug, Default)]
+pub(crate) struct WeightTree {
+    /// A complete binary tree: the root is 1, the leaves are the last half.
+    nodes: Vec<Node>,
+}
+
+impl WeightTree {
+    /// The sum of all weights.
+    pub(crate) fn total(&self) -> u64 {
+        self.nodes.get(1).map_or(0, |root| root.sum)
+    }
+
+    fn leaves(&self) -> usize {
+        self.nodes.len() / 2
+    }
+
+    /// The weight of a place.
+    pub(crate) fn weight(&self, place: usize) -> u32 {
+        if place < self.leaves() {
+            self.nodes[self.leaves() + place].heaviest
+        } else {
+            0
+        }
+    }
+
+    /// Gives a place its weight; the tree grows as needed.
+    pub(crate) fn set(&mut self, place: usize, weight: u32) {
+        if place >= self.leaves() {
+            if weight == 0 {
+                return;
+            }
+            self.grow(place + 1);
+        }
+        let mut at = self.leaves() + place;
+        self.nodes[at] = Node {
+            sum: u64::from(weight),
+            heaviest: weight,
+        };
+        while at > 1 {
+            at /= 2;
+            let (left, right) = (self.nodes[2 * at], self.nodes[2 * at + 1]);
+            let node = Node {
+                sum: left.sum + right.sum,
+                heaviest: left.heaviest.max(right.heaviest),
+            };
+            if self.nodes[at] == node {
+                break;
+            }
+            self.nodes[at] = node;
+        }
+    }
+
+    fn grow(&mut self, places: usize) {
+        let old: Vec<u32> = (0..self.leaves()).map(|place| self.weight(place)).collect();
+        self.nodes = alloc::vec![Node::default(); 2 * places.next_power_of_two()];
+        for (place, weight) in old.into_iter().enumerate().filter(|(_, weight)| *weight > 0) {
+            self.set(place, weight);
+        }
+    }
+
+    /// The place in which the `at`-th unit of weight lies (`at` below [`total`](Self::total)).
+    pub(crate) fn at_weight(&self, mut at: u64) -> usize {
+        assert!(at < self.total(), "a point beyond the total weight");
+        let mut node = 1;
+        while node < self.leaves() {
+            node *= 2;
+            let left = self.nodes[node].sum;
+            if at >= left {
+                at -= left;
+                node += 1;
+            }
+        }
+        node - self.leaves()
+    }
+
+    /// The first place that has the largest weight, with that weight; `None` if all are 0.
+    pub(crate) fn heaviest(&self) -> Option<(usize, u32)> {
+        let largest = self.nodes.get(1).map_or(0, |root| root.heaviest);
+        if largest == 0 {
+            return None;
+        }
+        let mut node = 1;
+        while node < self.leaves() {
+            node *= 2;
+            if self.nodes[node].heaviest < largest {
+                node += 1;
+            }
+        }
+        Some((node - self.leaves(), largest))
+    }
+
+    /// The first place from `from` on that has a weight.
+    pub(crate) fn next_from(&self, from: usize) -> Option<usize> {
+        let before: u64 = self.sum_before(from);
+        if before < self.total() {
+            Some(self.at_weight(before))
+        } else {
+            None
+        }
+    }
+
+    fn sum_before(&self, place: usize) -> u64 {
+        if place >= self.leaves() {
+            return self.total();
+        }
+        let (mut node, mut sum) = (self.leaves() + place, 0);
+        while node > 1 {
+            if node % 2 == 1 {
+                sum += self.nodes[node - 1].sum;
+            }
+            node /= 2;
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_plain_list(changes in proptest::collection::vec((0_usize..70, 0_u32..20), 1..200)) {
+            let (mut tree, mut list) = (WeightTree::default(), alloc::vec![0_u32; 70]);
+            for (place, weight) in changes {
+                tree.set(place, weight);
+                list[place] = weight;
+                let total: u64 = list.iter().map(|w| u64::from(*w)).sum();
+                prop_assert_eq!(tree.total(), total);
+                let largest = list.iter().copied().max().filter(|w| *w > 0);
+                prop_assert_eq!(tree.heaviest().map(|(_, w)| w), largest);
+                prop_assert_eq!(tree.heaviest().map(|(p, _)| p), largest.and_then(|w| list.iter().position(|x| *x == w)));
+                for from in [0, place, place + 1, 69] {
+                    let next = (from..70).find(|p| list[*p] > 0);
+                    prop_assert_eq!(tree.next_from(from), next);
+                }
+                let mut at = 0;
+                for (place, weight) in list.iter().enumerate().filter(|(_, w)| **w > 0) {
+                    prop_assert_eq!(tree.at_weight(at), place);
+                    prop_assert_eq!(tree.at_weight(at + u64::from(*weight) - 1), place);
+                    at += u64::from(*weight);
+                }
+            }
+        }
+    }
+}

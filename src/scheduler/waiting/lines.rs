@@ -1,0 +1,223 @@
+//! Waiting lines: one for each owner, kind and priority, first come first served.
+//!
+//! An execution that comes new goes to the end; one that comes back goes to its old place. Leaving from the middle only makes an
+//! entry void (its ticket no longer fits); void entries drop off the front, and a line that is mostly void is
+//! sifted. The owner is part of the key so that all lines of a client can be taken out of the dispatch at once,
+//! however much is in them.
+
+use crate::tables::{ExecutionKey, FifoKey, KindKey, PeerKey, Slab};
+use alloc::collections::{BTreeMap, VecDeque};
+
+/// A line with fewer void entries is not worth sifting.
+const SIFT_MIN: u32 = 64;
+/// Empty lines that are kept for their next execution.
+const IDLE_LINES_MAX: usize = 64;
+
+/// Which line. The owner is [`PeerKey::NONE`] for shared executions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct LineKey {
+    pub(crate) owner: PeerKey,
+    pub(crate) kind: KindKey,
+    pub(crate) priority: u32,
+}
+
+/// A place in a line; void unless the execution still has this ticket.
+pub(crate) type Entry = (ExecutionKey, u32);
+
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) key: LineKey,
+    fresh: VecDeque<Entry>,
+    returned: BTreeMap<u64, Entry>,
+    /// Entries that are not void.
+    pub(crate) live: u32,
+    void: u32,
+    /// The sequence under which the pools know this line.
+    pub(crate) head: Option<u64>,
+    /// Not dispatched: its owner is gone or reads too slowly.
+    pub(crate) detached: bool,
+}
+
+/// All lines.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    rows: Slab<FifoKey, Line>,
+    by_key: BTreeMap<LineKey, FifoKey>,
+    recent: Option<(LineKey, FifoKey)>,
+    idle: usize,
+}
+
+impl Lines {
+    pub(crate) const fn new() -> Self {
+        Self {
+            rows: Slab::new(),
+            by_key: BTreeMap::new(),
+            recent: None,
+            idle: 0,
+        }
+    }
+
+    pub(crate) fn find(&self, key: LineKey) -> Option<FifoKey> {
+        match self.recent {
+            Some((recent, line)) if recent == key => Some(line),
+            _ => self.by_key.get(&key).copied(),
+        }
+    }
+
+    /// The line of a key, made if need be; tells whether it is new.
+    pub(crate) fn open(&mut self, key: LineKey, detached: bool) -> (FifoKey, bool) {
+        if let Some(line) = self.find(key) {
+            self.recent = Some((key, line));
+            return (line, false);
+        }
+        let line = self.rows.insert(Line {
+            key,
+            fresh: VecDeque::new(),
+            returned: BTreeMap::new(),
+            live: 0,
+            void: 0,
+            head: None,
+            detached,
+        });
+        self.by_key.insert(key, line);
+        self.recent = Some((key, line));
+        self.idle += 1;
+        (line, true)
+    }
+
+    pub(crate) fn line(&self, line: FifoKey) -> &Line {
+        &self.rows[line]
+    }
+
+    pub(crate) fn line_mut(&mut self, line: FifoKey) -> &mut Line {
+        &mut self.rows[line]
+    }
+
+    /// A new execution, at the end.
+    pub(crate) fn push(&mut self, line: FifoKey, entry: Entry) {
+        let row = &mut self.rows[line];
+        row.fresh.push_back(entry);
+        self.idle -= usize::from(row.live == 0);
+        row.live += 1;
+    }
+
+    /// An execution at its place in the order.
+    pub(crate) fn put_back(&mut self, line: FifoKey, sequence: u64, entry: Entry) {
+        let row = &mut self.rows[line];
+        if row.returned.insert(sequence, entry).is_some() {
+            row.void -= 1;
+        }
+        self.idle -= usize::from(row.live == 0);
+        row.live += 1;
+    }
+
+    /// An entry became void.
+    pub(crate) fn voided(&mut self, line: FifoKey, stands: impl Fn(Entry) -> Option<u64>) {
+        let row = &mut self.rows[line];
+        row.live -= 1;
+        row.void += 1;
+        self.idle += usize::from(row.live == 0);
+        if row.live == 0 {
+            row.fresh = VecDeque::new();
+            row.returned.clear();
+            row.void = 0;
+        } else if row.void > SIFT_MIN.max(row.live) {
+            row.fresh.retain(|entry| stands(*entry).is_some());
+            row.fresh.shrink_to(2 * row.fresh.len());
+            row.returned.retain(|_, entry| stands(*entry).is_some());
+            row.void = 0;
+        }
+    }
+
+    /// The first execution of a line and its sequence; void entries before it are dropped.
+    pub(crate) fn first(
+        &mut self,
+        line: FifoKey,
+        stands: impl Fn(Entry) -> Option<u64>,
+    ) -> Option<(u64, ExecutionKey)> {
+        let row = &mut self.rows[line];
+        let fresh = loop {
+            let Some(&entry) = row.fresh.front() else {
+                break None;
+            };
+            if let Some(sequence) = stands(entry) {
+                break Some((sequence, entry.0));
+            }
+            row.fresh.pop_front();
+            row.void -= 1;
+        };
+        let returned = loop {
+            let Some((&sequence, &entry)) = row.returned.first_key_value() else {
+                break None;
+            };
+            if stands(entry).is_some() {
+                break Some((sequence, entry.0));
+            }
+            row.returned.pop_first();
+            row.void -= 1;
+        };
+        match (fresh, returned) {
+            (Some(fresh), Some(returned)) => Some(fresh.min(returned)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Takes out the first execution, which must be this one.
+    pub(crate) fn pop(&mut self, line: FifoKey, sequence: u64, execution: ExecutionKey) {
+        let row = &mut self.rows[line];
+        if row.fresh.front().is_some_and(|entry| entry.0 == execution) {
+            row.fresh.pop_front();
+        } else {
+            let entry = row.returned.remove(&sequence);
+            assert!(
+                entry.is_some_and(|entry| entry.0 == execution),
+                "the first of a line is at one of two places"
+            );
+        }
+        row.live -= 1;
+        self.idle += usize::from(row.live == 0);
+        if row.live == 0 && row.fresh.capacity() > 4_096 {
+            row.fresh = VecDeque::new();
+        }
+    }
+
+    /// Forgets a line if it is empty and there are many such; tells its key then.
+    pub(crate) fn close_if_idle(&mut self, line: FifoKey, force: bool) -> Option<LineKey> {
+        let row = &self.rows[line];
+        if row.live > 0 || !(force || self.idle > IDLE_LINES_MAX) {
+            return None;
+        }
+        let key = row.key;
+        assert!(row.head.is_none(), "no pool knows an empty line");
+        self.rows.remove(line);
+        self.by_key.remove(&key);
+        self.recent = self.recent.filter(|(recent, _)| *recent != key);
+        self.idle -= 1;
+        Some(key)
+    }
+
+    /// The lines of an owner.
+    pub(crate) fn of_owner(&self, owner: PeerKey) -> impl Iterator<Item = FifoKey> {
+        let from = LineKey {
+            owner,
+            kind: KindKey(0),
+            priority: 0,
+        };
+        let to = LineKey {
+            owner,
+            kind: KindKey(u32::MAX),
+            priority: u32::MAX,
+        };
+        self.by_key.range(from..=to).map(|(_, line)| *line)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (FifoKey, &Line)> {
+        self.rows.iter()
+    }
+
+    /// Every entry of a line, void ones too: for the audit.
+    pub(crate) fn entries(&self, line: FifoKey) -> impl Iterator<Item = Entry> {
+        let row = &self.rows[line];
+        row.fresh.iter().copied().chain(row.returned.values().copied())
+    }
+}
