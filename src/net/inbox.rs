@@ -140,6 +140,9 @@ impl Inbox {
     ) -> Result<ControlFlow<()>, WireError> {
         let Some(&prefix) = self.partial.first_chunk() else {
             self.gather(bytes, LENGTH_BYTES);
+            if let Some(&prefix) = self.partial.first_chunk() {
+                frame_length(prefix, FRAME_BYTES_MAX)?;
+            }
             return Ok(ControlFlow::Continue(()));
         };
         let length = frame_length(prefix, FRAME_BYTES_MAX)?;

@@ -18,3 +18,6 @@ pub use inbox::{Inbox, Incomplete, Tail};
 pub use outbox::{Order, Outbox};
 pub use proletariat_protocol::codec::WireMessage;
 pub use proletariat_protocol::frame::WireError;
+
+#[cfg(test)]
+mod properties;
