@@ -39,10 +39,7 @@ pub(crate) struct Aside {
 
 impl Aside {
     pub(crate) fn due(&self, execution: ExecutionKey, ticket: u32) -> Option<Time> {
-        self.parked
-            .get(&execution)
-            .filter(|parked| parked.ticket == ticket)
-            .map(|parked| parked.until)
+        self.parked.get(&execution).filter(|parked| parked.ticket == ticket).map(|parked| parked.until)
     }
 
     pub(crate) fn forget(&mut self, execution: ExecutionKey) {
@@ -55,11 +52,7 @@ impl Aside {
     }
 
     fn leave_park(&mut self, execution: ExecutionKey) {
-        if self
-            .parked
-            .remove(&execution)
-            .is_some_and(|parked| parked.avoiding)
-        {
+        if self.parked.remove(&execution).is_some_and(|parked| parked.avoiding) {
             self.avoiding.retain(|_, list| {
                 list.retain(|other| *other != execution);
                 !list.is_empty()
@@ -108,12 +101,7 @@ impl Scheduler {
     /// Nobody that has room is wanted by this execution: it waits until the first of them is no longer avoided, or another
     /// one has room.
     pub(crate) fn park_avoiding(&mut self, now: Time, execution: ExecutionKey) {
-        let until = self
-            .aside
-            .avoided(now, execution)
-            .iter()
-            .map(|(_, until)| *until)
-            .min();
+        let until = self.aside.avoided(now, execution).iter().map(|(_, until)| *until).min();
         let kind = self.executions[execution].kind;
         self.aside.avoiding.entry(kind).or_default().push(execution);
         self.park(now, execution, until.unwrap_or(now), true);
@@ -132,14 +120,7 @@ impl Scheduler {
         row.place = Place::Parked;
         row.ticket = row.ticket.wrapping_add(1);
         let ticket = row.ticket;
-        self.aside.parked.insert(
-            execution,
-            Parked {
-                until,
-                ticket,
-                avoiding,
-            },
-        );
+        self.aside.parked.insert(execution, Parked { until, ticket, avoiding });
         self.deadlines.set(now, until, Alarm::Park { execution, ticket });
     }
 
@@ -156,10 +137,7 @@ impl Scheduler {
         }
         let kinds: Vec<KindKey> = self.aside.avoiding.keys().copied().collect();
         for kind in kinds {
-            if pools
-                .iter()
-                .any(|pool| self.pools.pool(*pool).kinds().takes(kind))
-            {
+            if pools.iter().any(|pool| self.pools.pool(*pool).kinds().takes(kind)) {
                 for execution in self.aside.avoiding.remove(&kind).unwrap_or_default() {
                     self.aside.parked.remove(&execution);
                     self.enqueue(execution, false);

@@ -26,10 +26,7 @@ impl Scheduler {
     fn audit_slots(&self) {
         let mut owned: BTreeMap<PeerKey, (u32, Ledger)> = BTreeMap::new();
         for (key, assignment) in self.assignments.iter() {
-            let worker = self
-                .peers
-                .worker(assignment.worker)
-                .expect("an assignment has its worker");
+            let worker = self.peers.worker(assignment.worker).expect("an assignment has its worker");
             assert_eq!(worker.assignments[assignment.position as usize], key);
             let (count, ledger) = owned.entry(assignment.worker).or_default();
             let range = assignment.slot.range();
@@ -42,27 +39,15 @@ impl Scheduler {
                 continue;
             };
             let (count, ledger) = owned.remove(&key).unwrap_or_default();
-            assert_eq!(
-                worker.assignments.len(),
-                count as usize,
-                "a worker's list is its assignments"
-            );
+            assert_eq!(worker.assignments.len(), count as usize, "a worker's list is its assignments");
             for range in 0..worker.ledger.rows().max(ledger.rows()) {
-                assert_eq!(
-                    worker.ledger.held(range),
-                    ledger.held(range),
-                    "held slots of range {range}"
-                );
+                assert_eq!(worker.ledger.held(range), ledger.held(range), "held slots of range {range}");
             }
             offered += worker.counted.0;
             free += worker.counted.1;
         }
         assert!(owned.is_empty(), "no slot on a worker that is gone");
-        assert_eq!(
-            (self.gate.offered, self.gate.free),
-            (offered, free),
-            "the gate counts the fleet's slots"
-        );
+        assert_eq!((self.gate.offered, self.gate.free), (offered, free), "the gate counts the fleet's slots");
     }
 
     /// Jobs: each is in its client's table and in exactly one execution's list; the counts agree.
@@ -92,10 +77,7 @@ impl Scheduler {
             assert!(execution.flags.shared || execution.first == execution.last);
         }
         assert_eq!(seen, self.jobs.len(), "every job is in the list of its execution");
-        assert_eq!(
-            (self.counts.queued_jobs, self.counts.queued_bytes),
-            (queued, bytes)
-        );
+        assert_eq!((self.counts.queued_jobs, self.counts.queued_bytes), (queued, bytes));
         let mut open = 0;
         for (key, peer) in self.peers.iter() {
             assert_eq!(peer.queued, by_client.get(&key).copied().unwrap_or(0));
@@ -128,15 +110,8 @@ impl Scheduler {
             }
             assert_eq!(live, row.live, "a line counts its executions");
             let owner_attached = self.peers.get(row.key.owner).is_none_or(|peer| !peer.gone);
-            assert_eq!(
-                row.head.is_some(),
-                live > 0 && !row.detached,
-                "the pools know the head of each line"
-            );
-            assert!(
-                owner_attached || row.detached,
-                "nothing of a client that left is dispatched"
-            );
+            assert_eq!(row.head.is_some(), live > 0 && !row.detached, "the pools know the head of each line");
+            assert!(owner_attached || row.detached, "nothing of a client that left is dispatched");
         }
     }
 
@@ -159,15 +134,9 @@ impl Scheduler {
             assert_eq!(self.pools.key_at(worker.pool, worker.place as usize), key);
             let eligible =
                 !worker.withdrawn && !self.draining && peer.level != crate::event::OutboxLevel::Paused;
-            let sums = weights
-                .entry(worker.pool.0)
-                .or_insert_with(|| vec![0; pool.trees.len()]);
+            let sums = weights.entry(worker.pool.0).or_insert_with(|| vec![0; pool.trees.len()]);
             for (range, tree) in pool.trees.iter().enumerate() {
-                let free = if eligible {
-                    self.admission.free(&worker.ledger, range)
-                } else {
-                    0
-                };
+                let free = if eligible { self.admission.free(&worker.ledger, range) } else { 0 };
                 assert_eq!(
                     tree.weight(worker.place as usize),
                     free,
@@ -178,21 +147,12 @@ impl Scheduler {
         }
         for (key, pool) in self.pools.iter() {
             let sums = weights.get(&key.0).expect("a pool has workers");
-            assert!(
-                pool.trees
-                    .iter()
-                    .zip(sums)
-                    .all(|(tree, sum)| tree.total() == *sum)
-            );
+            assert!(pool.trees.iter().zip(sums).all(|(tree, sum)| tree.total() == *sum));
             let heads = self
                 .lines
                 .iter()
                 .filter(|(_, line)| line.head.is_some() && pool.kinds().takes(line.key.kind));
-            assert_eq!(
-                heads.count(),
-                pool.heads.len(),
-                "a pool knows the heads that it serves"
-            );
+            assert_eq!(heads.count(), pool.heads.len(), "a pool knows the heads that it serves");
         }
     }
 
@@ -202,10 +162,7 @@ impl Scheduler {
             return;
         }
         for (_, pool) in self.pools.iter() {
-            assert!(
-                pool.best().is_none(),
-                "an execution waits that a worker could take"
-            );
+            assert!(pool.best().is_none(), "an execution waits that a worker could take");
         }
     }
 }

@@ -39,10 +39,7 @@ impl Broadcasts {
 
     pub(crate) fn audit(&self, scheduler: &Scheduler) {
         for (id, broadcast) in &self.open {
-            assert!(
-                !broadcast.waits_for.is_empty(),
-                "a message that all confirmed is reported at once"
-            );
+            assert!(!broadcast.waits_for.is_empty(), "a message that all confirmed is reported at once");
             for peer in &broadcast.waits_for {
                 assert!(scheduler.peers[*peer].unconfirmed.contains(id));
             }
@@ -72,19 +69,11 @@ impl Scheduler {
         }
         let recipients: Vec<PeerKey> = match to {
             Recipient::Manager => {
-                return self.actions.push(Action::SystemReport {
-                    to: from,
-                    id,
-                    sent_to: 1,
-                    received_by: 1,
-                });
+                return self.actions.push(Action::SystemReport { to: from, id, sent_to: 1, received_by: 1 });
             }
-            Recipient::All => self
-                .peers
-                .present()
-                .map(|(key, _)| key)
-                .filter(|key| Some(*key) != sender)
-                .collect(),
+            Recipient::All => {
+                self.peers.present().map(|(key, _)| key).filter(|key| Some(*key) != sender).collect()
+            }
             Recipient::Peer(peer) => self.peers.find(peer).into_iter().collect(),
         };
         let number = self.broadcasts.next;
@@ -93,24 +82,12 @@ impl Scheduler {
             let peer = &mut self.peers[recipient];
             peer.unconfirmed.insert(number);
             let (to, content) = (peer.id, content.clone());
-            self.actions.push(Action::SystemMessage {
-                to,
-                id: MessageId(number),
-                from,
-                content,
-            });
+            self.actions.push(Action::SystemMessage { to, id: MessageId(number), from, content });
         }
         let due = timeout.map(|timeout| now + timeout);
         let sent_to = u32::try_from(recipients.len()).expect("fewer peers than connections");
         let waits_for = recipients.into_iter().collect();
-        let row = Broadcast {
-            sender: from,
-            id,
-            waits_for,
-            sent_to,
-            received_by: 0,
-            due,
-        };
+        let row = Broadcast { sender: from, id, waits_for, sent_to, received_by: 0, due };
         self.broadcasts.open.insert(number, row);
         match due {
             _ if sent_to == 0 => self.report(number),
@@ -145,20 +122,9 @@ impl Scheduler {
         for peer in &row.waits_for {
             self.peers[*peer].unconfirmed.remove(&number);
         }
-        let Broadcast {
-            sender: to,
-            id,
-            sent_to,
-            received_by,
-            ..
-        } = row;
+        let Broadcast { sender: to, id, sent_to, received_by, .. } = row;
         if to == MANAGER || self.peers.find(to).is_some() {
-            self.actions.push(Action::SystemReport {
-                to,
-                id,
-                sent_to,
-                received_by,
-            });
+            self.actions.push(Action::SystemReport { to, id, sent_to, received_by });
         }
     }
 

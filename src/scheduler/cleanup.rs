@@ -23,21 +23,14 @@ impl Scheduler {
         }
         let interval = self.clean_up.last + self.config.cleanup_checkint;
         let soonest = self.clean_up.last.plus_millis(APART_MILLIS);
-        Some(if finished >= self.config.cleanup_reqs {
-            soonest
-        } else {
-            interval.max(soonest)
-        })
+        Some(if finished >= self.config.cleanup_reqs { soonest } else { interval.max(soonest) })
     }
 
     pub(crate) fn clean_up(&mut self, now: Time) {
         if self.clean_up_at().is_none_or(|due| due > now) {
             return;
         }
-        self.clean_up = CleanUp {
-            last: now,
-            finished_then: self.counts.finished,
-        };
+        self.clean_up = CleanUp { last: now, finished_then: self.counts.finished };
         self.actions.push(Action::ReleaseMemory);
         self.notice(|| Notice::Cleanup);
     }

@@ -55,10 +55,6 @@ impl Config {
     /// The ancestor's own defaults for gathering slots: a threshold of 50, up to 100 ms.
     #[must_use]
     pub fn classic() -> Self {
-        Self {
-            avail_threshold: 50,
-            distrib_randmax: Duration::from_millis(100),
-            ..Self::default()
-        }
+        Self { avail_threshold: 50, distrib_randmax: Duration::from_millis(100), ..Self::default() }
     }
 }

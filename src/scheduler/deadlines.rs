@@ -25,10 +25,7 @@ pub(crate) enum Alarm {
     /// A job's whole call is over.
     Total { job: JobKey, sequence: u64 },
     /// No start of an assignment was reported.
-    Start {
-        assignment: AssignmentKey,
-        id: AssignmentId,
-    },
+    Start { assignment: AssignmentKey, id: AssignmentId },
     /// A pause of a worker may be over.
     Pause { peer: u64 },
     /// A parked execution goes back to its waiting line.
@@ -54,11 +51,7 @@ pub(crate) struct Deadlines {
 
 impl Deadlines {
     pub(crate) const fn new() -> Self {
-        Self {
-            young: VecDeque::new(),
-            heap: BinaryHeap::new(),
-            sift_at: SIFT_MIN,
-        }
+        Self { young: VecDeque::new(), heap: BinaryHeap::new(), sift_at: SIFT_MIN }
     }
 
     pub(crate) fn set(&mut self, now: Time, due: Time, alarm: Alarm) {
@@ -76,7 +69,7 @@ impl Deadlines {
             match stands(front.alarm) {
                 None => {}
                 Some(_) if now < front.set.plus_millis(YOUNG_MILLIS) => break,
-                Some(due) => self.heap.push(Reverse((due, front.alarm))),
+                Some(_) => self.heap.push(Reverse((front.due, front.alarm))),
             }
             self.young.pop_front();
         }
@@ -101,10 +94,7 @@ impl Deadlines {
     /// When to look again: not later than the first alarm.
     pub(crate) fn next(&self) -> Option<Time> {
         let heap = self.heap.peek().map(|Reverse((due, _))| *due);
-        let young = self
-            .young
-            .front()
-            .map(|front| front.set.plus_millis(YOUNG_MILLIS));
+        let young = self.young.front().map(|front| front.set.plus_millis(YOUNG_MILLIS));
         match (heap, young) {
             (Some(heap), Some(young)) => Some(heap.min(young)),
             (one, other) => one.or(other),
@@ -123,10 +113,7 @@ mod tests {
     use super::*;
 
     fn alarm(n: u32) -> Alarm {
-        Alarm::Total {
-            job: JobKey(n),
-            sequence: u64::from(n),
-        }
+        Alarm::Total { job: JobKey(n), sequence: u64::from(n) }
     }
 
     #[test]
@@ -148,10 +135,7 @@ mod tests {
         deadlines.set(Time::ZERO, due, alarm(1));
         deadlines.set(Time::ZERO, Time::from_millis(20), alarm(2));
         assert_eq!(deadlines.next(), Some(Time::from_millis(20)));
-        assert_eq!(
-            deadlines.pop(Time::from_millis(20)),
-            Some((Time::from_millis(20), alarm(2)))
-        );
+        assert_eq!(deadlines.pop(Time::from_millis(20)), Some((Time::from_millis(20), alarm(2))));
         let look = deadlines.next().expect("the other one");
         assert_eq!(look, Time::from_millis(50));
         deadlines.tidy(look, |_| Some(due));

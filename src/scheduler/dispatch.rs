@@ -34,11 +34,7 @@ impl Scheduler {
         self.wake_avoiding(&pools);
         let mut heads: BinaryHeap<Reverse<(Head, PoolKey)>> = BinaryHeap::with_capacity(pools.len());
         let entry = |machine: &Self, pool| {
-            machine
-                .pools
-                .get(pool)
-                .and_then(|p| p.best())
-                .map(|head| Reverse((head, pool)))
+            machine.pools.get(pool).and_then(|p| p.best()).map(|head| Reverse((head, pool)))
         };
         heads.extend(pools.into_iter().filter_map(|pool| entry(self, pool)));
         while let Some(Reverse((head, pool))) = heads.pop() {
@@ -65,27 +61,14 @@ impl Scheduler {
     }
 
     fn choose(&mut self, now: Time, execution: ExecutionKey) -> Choice {
-        let Self {
-            pools,
-            peers,
-            executions,
-            kinds,
-            aside,
-            selector,
-            random,
-            ..
-        } = self;
+        let Self { pools, peers, executions, kinds, aside, selector, random, .. } = self;
         let row = &executions[execution];
         let mut groups = SmallVec::new();
         for key in pools.serving(row.kind) {
             let pool = pools.pool(key);
             let tree = &pool.trees[pool.range_of(row.priority)];
             if tree.total() > 0 {
-                groups.push(Group {
-                    pool: key,
-                    tree,
-                    members: &pool.members,
-                });
+                groups.push(Group { pool: key, tree, members: &pool.members });
             }
         }
         let among = Candidates { groups };
@@ -98,15 +81,10 @@ impl Scheduler {
         let avoided = aside.avoided(now, execution);
         if avoided.is_empty() {
             let picked = selector.select(&request, &among, random);
-            return picked
-                .and_then(|id| peers.find(id))
-                .map_or(Choice::Refused, Choice::Worker);
+            return picked.and_then(|id| peers.find(id)).map_or(Choice::Refused, Choice::Worker);
         }
-        let is_avoided = |id: PeerId| {
-            peers
-                .find(id)
-                .is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
-        };
+        let is_avoided =
+            |id: PeerId| peers.find(id).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key));
         // A few tries of the selector, then whoever is left: avoiding is rare, and a pause is short.
         for _ in 0..4 {
             match selector.select(&request, &among, random) {
@@ -116,19 +94,14 @@ impl Scheduler {
             }
         }
         let left = among.iter().find(|candidate| !is_avoided(candidate.worker));
-        left.and_then(|candidate| peers.find(candidate.worker))
-            .map_or(Choice::Avoided, Choice::Worker)
+        left.and_then(|candidate| peers.find(candidate.worker)).map_or(Choice::Avoided, Choice::Worker)
     }
 
     fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
         let priority = self.executions[execution].priority;
         let free = self.peers.worker(worker).map_or(0, |row| {
             let range = row.ledger.range_of(priority);
-            if row.pool.is_none() {
-                0
-            } else {
-                self.admission.free(&row.ledger, range)
-            }
+            if row.pool.is_none() { 0 } else { self.admission.free(&row.ledger, range) }
         });
         if free == 0 {
             // A selector of the user's named somebody who cannot take it.
@@ -140,11 +113,7 @@ impl Scheduler {
         let assignment = &mut self.assignments[key];
         assignment.told_limit_ms = run_limit;
         let id = assignment.id;
-        self.deadlines.set(
-            now,
-            now.plus_millis(START_MILLIS_MAX),
-            Alarm::Start { assignment: key, id },
-        );
+        self.deadlines.set(now, now.plus_millis(START_MILLIS_MAX), Alarm::Start { assignment: key, id });
         if !self.peers[worker].abilities.reports_start {
             self.begin_run(now, key);
         }
@@ -162,11 +131,7 @@ impl Scheduler {
             stream: row.flags.stream,
             payload: row.payload.clone(),
         }));
-        self.notice(|| Notice::Assign {
-            worker: to,
-            assignment: id,
-            attempt,
-        });
+        self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
     }
 
     /// The one place where a slot is taken.
@@ -176,10 +141,7 @@ impl Scheduler {
         self.kinds.retain(kind);
         let serial = self.counts.assignments;
         self.counts.assignments = serial.wrapping_add(1);
-        let row = self
-            .peers
-            .worker_mut(worker)
-            .expect("the selector's answer was checked");
+        let row = self.peers.worker_mut(worker).expect("the selector's answer was checked");
         let slot = row.ledger.take(row.ledger.range_of(priority));
         let position = u32::try_from(row.assignments.len()).expect("no more than slots");
         let key = self.assignments.insert(Assignment {
@@ -201,23 +163,11 @@ impl Scheduler {
 
     /// The one place where a slot is given back. Tells the state in which the assignment was.
     pub(crate) fn release(&mut self, key: AssignmentKey) -> Run {
-        let Assignment {
-            worker,
-            slot,
-            kind,
-            state,
-            position,
-            ..
-        } = self
-            .assignments
-            .remove(key)
-            .expect("an assignment is released once");
+        let Assignment { worker, slot, kind, state, position, .. } =
+            self.assignments.remove(key).expect("an assignment is released once");
         self.kinds.release(kind);
         self.streams.remove(&key);
-        let row = self
-            .peers
-            .worker_mut(worker)
-            .expect("a worker outlives its assignments");
+        let row = self.peers.worker_mut(worker).expect("a worker outlives its assignments");
         row.assignments.swap_remove(position as usize);
         if let Some(&moved) = row.assignments.get(position as usize) {
             self.assignments[moved].position = position;
@@ -230,10 +180,7 @@ impl Scheduler {
     /// Finds what a worker speaks of. Late words, and words about what is another's, find nothing.
     pub(crate) fn find_assignment(&self, worker: PeerKey, id: AssignmentId) -> Option<AssignmentKey> {
         let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
-        self.assignments
-            .get(key)
-            .filter(|row| row.id == id && row.worker == worker)
-            .map(|_| key)
+        self.assignments.get(key).filter(|row| row.id == id && row.worker == worker).map(|_| key)
     }
 
     pub(crate) fn start_due(&self, now: Time, key: AssignmentKey, id: AssignmentId) -> Option<Time> {

@@ -35,9 +35,7 @@ impl Gate {
             return true;
         }
         let most = u64::try_from(config.distrib_randmax.as_micros()).unwrap_or(u64::MAX);
-        let at = *self
-            .opens_at
-            .get_or_insert_with(|| Time(now.0 + up_to(random, most)));
+        let at = *self.opens_at.get_or_insert_with(|| Time(now.0 + up_to(random, most)));
         if at > now {
             return false;
         }

@@ -47,18 +47,11 @@ impl Ledger {
         let sum: u32 = guarantees.iter().map(|guarantee| guarantee.slots).sum();
         assert!(sum <= offer.slots, "an offer is checked before it is taken");
         self.slots = offer.slots;
-        self.bounds = core::iter::once(0)
-            .chain(guarantees.iter().map(|g| g.bound))
-            .collect();
-        self.guaranteed = core::iter::once(offer.slots - sum)
-            .chain(guarantees.iter().map(|g| g.slots))
-            .collect();
-        let ranges = self.bounds.len().max(
-            self.held
-                .iter()
-                .rposition(|held| *held > 0)
-                .map_or(0, |top| top + 1),
-        );
+        self.bounds = core::iter::once(0).chain(guarantees.iter().map(|g| g.bound)).collect();
+        self.guaranteed =
+            core::iter::once(offer.slots - sum).chain(guarantees.iter().map(|g| g.slots)).collect();
+        let ranges =
+            self.bounds.len().max(self.held.iter().rposition(|held| *held > 0).map_or(0, |top| top + 1));
         self.held.resize(ranges, 0);
     }
 
@@ -107,9 +100,7 @@ impl Ledger {
     /// The range of a priority: the one with the greatest lower bound that is not above it.
     #[must_use]
     pub fn range_of(&self, priority: u32) -> usize {
-        self.bounds
-            .partition_point(|bound| *bound <= priority)
-            .saturating_sub(1)
+        self.bounds.partition_point(|bound| *bound <= priority).saturating_sub(1)
     }
 
     /// Sets what a range holds: for tests and enumerations of states.
@@ -122,15 +113,10 @@ impl Ledger {
 
     pub(crate) fn take(&mut self, range: usize) -> Slot {
         self.held[range] += 1;
-        Slot {
-            range: u8::try_from(range).expect("at most 16 ranges"),
-        }
+        Slot { range: u8::try_from(range).expect("at most 16 ranges") }
     }
 
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "the slot ends here: that is the point"
-    )]
+    #[allow(clippy::needless_pass_by_value, reason = "the slot ends here: that is the point")]
     pub(crate) fn give_back(&mut self, slot: Slot) {
         let held = &mut self.held[slot.range()];
         assert!(*held > 0, "a slot is given back once");
@@ -173,16 +159,11 @@ pub struct Sacred;
 
 impl Admission for Sacred {
     fn free(&self, ledger: &Ledger, range: usize) -> u32 {
-        let borrowed: u32 = (1..ledger.rows())
-            .map(|k| ledger.held(k).saturating_sub(ledger.guaranteed(k)))
-            .sum();
+        let borrowed: u32 =
+            (1..ledger.rows()).map(|k| ledger.held(k).saturating_sub(ledger.guaranteed(k))).sum();
         let used = ledger.held(0) + borrowed;
         let left = ledger.guaranteed(0).saturating_sub(used);
-        let own = if range == 0 {
-            0
-        } else {
-            ledger.guaranteed(range).saturating_sub(ledger.held(range))
-        };
+        let own = if range == 0 { 0 } else { ledger.guaranteed(range).saturating_sub(ledger.held(range)) };
         let in_all = ledger.slots().saturating_sub(ledger.held_in_all());
         (own + left).min(in_all)
     }
@@ -221,9 +202,7 @@ mod tests {
                     for (range, held) in [a, b, c].into_iter().enumerate() {
                         ledger.set_held(range, held as u32);
                     }
-                    for (range, next) in [(a + 1, b, c), (a, b + 1, c), (a, b, c + 1)]
-                        .into_iter()
-                        .enumerate()
+                    for (range, next) in [(a + 1, b, c), (a, b + 1, c), (a, b, c + 1)].into_iter().enumerate()
                     {
                         if admission.free(&ledger, range) > 0 {
                             reached[place(next.0, next.1, next.2)] = true;
@@ -246,11 +225,7 @@ mod tests {
         let mut ledger = example();
         ledger.set_held(0, 20);
         ledger.set_held(1, 60);
-        assert_eq!(
-            Borrowing.free(&ledger, 0),
-            0,
-            "80 of 100 are held, but the rest belongs to range 2"
-        );
+        assert_eq!(Borrowing.free(&ledger, 0), 0, "80 of 100 are held, but the rest belongs to range 2");
         assert_eq!(Borrowing.free(&ledger, 2), 20);
     }
 

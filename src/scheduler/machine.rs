@@ -102,11 +102,8 @@ impl Scheduler {
     /// A scheduler without peers. `seed` decides everything that is random.
     #[must_use]
     pub fn new(config: Config, selector: Box<dyn Selector>, seed: u64) -> Self {
-        let admission: Box<dyn Admission> = if config.sacred_guarantees {
-            Box::new(Sacred)
-        } else {
-            Box::new(Borrowing)
-        };
+        let admission: Box<dyn Admission> =
+            if config.sacred_guarantees { Box::new(Sacred) } else { Box::new(Borrowing) };
         Self::with_admission(config, selector, seed, admission)
     }
 
@@ -153,13 +150,7 @@ impl Scheduler {
                     self.burst.losses.push(Loss::Session(peer));
                 }
             }
-            Event::SystemMessage {
-                from: MANAGER,
-                id,
-                to,
-                content,
-                timeout,
-            } => {
+            Event::SystemMessage { from: MANAGER, id, to, content, timeout } => {
                 self.system_message(now, None, id, to, content, timeout);
             }
             Event::Draining => self.drain(),
@@ -172,50 +163,25 @@ impl Scheduler {
             return;
         };
         match event {
-            Event::Submitted {
-                first,
-                options,
-                payloads,
-                ..
-            } => self.submitted(now, peer, first, options, payloads),
+            Event::Submitted { first, options, payloads, .. } => {
+                self.submitted(now, peer, first, options, payloads)
+            }
             Event::Aborted { first, count, .. } => self.burst.aborts.push((peer, first, count)),
             Event::Credited { job, bytes, .. } => self.credited(peer, job, bytes),
             Event::Offered { offer, .. } => self.offered(now, peer, &offer),
             Event::Withdrew { .. } => self.withdrew(peer),
             Event::Started { assignment, .. } => self.started(now, peer, assignment),
-            Event::Finished {
-                assignment,
-                result,
-                payload,
-                ..
-            } => {
+            Event::Finished { assignment, result, payload, .. } => {
                 self.finished(now, peer, assignment, result, payload);
             }
-            Event::HandedBack {
-                assignment, reason, ..
-            } => self.handed_back(now, peer, assignment, reason),
-            Event::Crashed {
-                assignment, message, ..
-            } => {
+            Event::HandedBack { assignment, reason, .. } => self.handed_back(now, peer, assignment, reason),
+            Event::Crashed { assignment, message, .. } => {
                 self.burst.losses.push(Loss::Crash(peer, assignment, message));
             }
             Event::Stopped { assignment, .. } => self.stopped(now, peer, assignment),
-            Event::Data {
-                assignment, payload, ..
-            } => self.data(now, peer, assignment, &payload),
-            Event::Progress {
-                assignment,
-                done,
-                total,
-                ..
-            } => self.progress(peer, assignment, done, total),
-            Event::SystemMessage {
-                id,
-                to,
-                content,
-                timeout,
-                ..
-            } => {
+            Event::Data { assignment, payload, .. } => self.data(now, peer, assignment, &payload),
+            Event::Progress { assignment, done, total, .. } => self.progress(peer, assignment, done, total),
+            Event::SystemMessage { id, to, content, timeout, .. } => {
                 self.system_message(now, Some(peer), id, to, content, timeout);
             }
             Event::Confirmed { id, .. } => self.confirmed(peer, id),
@@ -251,10 +217,7 @@ impl Scheduler {
             return Some(Time::ZERO);
         }
         let gate = self.gate.opens_at().filter(|_| self.pools.is_dirty());
-        [self.deadlines.next(), gate, self.clean_up_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.deadlines.next(), gate, self.clean_up_at()].into_iter().flatten().min()
     }
 
     /// Whether no job is open.
@@ -287,13 +250,12 @@ impl Scheduler {
     pub(crate) fn due(&self, now: Time, alarm: Alarm) -> Option<Time> {
         match alarm {
             Alarm::Run { job, sequence } => self.job_of(job, sequence).and_then(|job| self.run_ends_at(job)),
-            Alarm::Assign { job, sequence } => self
-                .job_of(job, sequence)
-                .and_then(|job| self.assign_wait_ends_at(job)),
-            Alarm::Total { job, sequence } => self
-                .job_of(job, sequence)
-                .map(|job| job.deadline)
-                .filter(|due| *due != Time::NEVER),
+            Alarm::Assign { job, sequence } => {
+                self.job_of(job, sequence).and_then(|job| self.assign_wait_ends_at(job))
+            }
+            Alarm::Total { job, sequence } => {
+                self.job_of(job, sequence).map(|job| job.deadline).filter(|due| *due != Time::NEVER)
+            }
             Alarm::Start { assignment, id } => self.start_due(now, assignment, id),
             Alarm::Pause { peer } => self.pause_due(PeerId(peer)),
             Alarm::Park { execution, ticket } => self.aside.due(execution, ticket),

@@ -18,10 +18,8 @@ use proletariat_protocol::{ErrorCode, Kinds, Offer, PeerId, Time};
 impl Scheduler {
     /// A new session; an older one of the same instance ends first, in the same step, so that no ghost holds slots.
     pub(crate) fn joined(&mut self, now: Time, joined: Joined) {
-        if let Some(old) = self
-            .peers
-            .of_instance(joined.realm, joined.instance)
-            .and_then(|id| self.peers.find(id))
+        if let Some(old) =
+            self.peers.of_instance(joined.realm, joined.instance).and_then(|id| self.peers.find(id))
         {
             let message = String::from("a new session of the same instance took over");
             self.expel(now, old, ErrorCode::DuplicateId, message);
@@ -34,12 +32,7 @@ impl Scheduler {
     /// Ends the session of a peer that breaks the rules, as if it had left.
     pub(crate) fn expel(&mut self, _now: Time, peer: PeerKey, code: ErrorCode, message: String) {
         let id = self.peers[peer].id;
-        self.actions.push(Action::Disconnect {
-            peer: id,
-            code,
-            message,
-            retry: false,
-        });
+        self.actions.push(Action::Disconnect { peer: id, code, message, retry: false });
         if let Some(peer) = self.peers.leave(id) {
             self.burst.losses.push(Loss::Session(peer));
         }
@@ -73,10 +66,7 @@ impl Scheduler {
             }
         }
         self.leave_pool(peer);
-        let worker = self.peers[peer]
-            .worker
-            .take()
-            .expect("it was there at the beginning");
+        let worker = self.peers[peer].worker.take().expect("it was there at the beginning");
         assert_eq!(worker.ledger.held_in_all(), 0, "a worker leaves no slot behind");
         self.release_kinds(&worker.offered);
         for kind in worker.not_mine.iter().chain(worker.pauses.keys()) {
@@ -88,10 +78,7 @@ impl Scheduler {
     pub(crate) fn offered(&mut self, now: Time, peer: PeerKey, offer: &Offer) {
         let id = self.peers[peer].id;
         if let Err(error) = offer.check() {
-            return self.actions.push(Action::RefuseOffer {
-                worker: id,
-                message: error.to_string(),
-            });
+            return self.actions.push(Action::RefuseOffer { worker: id, message: error.to_string() });
         }
         let kinds = match &offer.kinds {
             Kinds::Any => KindSet::AnyBut(BTreeSet::new()),
@@ -178,17 +165,8 @@ impl Scheduler {
             return;
         };
         let mut kinds = worker.offered.clone();
-        let paused = worker
-            .pauses
-            .iter()
-            .filter(|(_, pause)| pause.active)
-            .map(|(kind, _)| *kind);
-        worker
-            .not_mine
-            .iter()
-            .copied()
-            .chain(paused)
-            .for_each(|kind| kinds.exclude(kind));
+        let paused = worker.pauses.iter().filter(|(_, pause)| pause.active).map(|(kind, _)| *kind);
+        worker.not_mine.iter().copied().chain(paused).for_each(|kind| kinds.exclude(kind));
         let bounds = worker.ledger.bounds().to_vec();
         let (pool, new) = self.pools.open(kinds, &bounds);
         let place = self.pools.enter(pool, peer, id);
@@ -204,14 +182,7 @@ impl Scheduler {
 
     /// Brings the pool and the gate up to date with what a worker can take.
     pub(crate) fn weigh(&mut self, peer: PeerKey) {
-        let Self {
-            peers,
-            pools,
-            gate,
-            admission,
-            draining,
-            ..
-        } = self;
+        let Self { peers, pools, gate, admission, draining, .. } = self;
         let level = peers[peer].level;
         let Some(worker) = peers.worker_mut(peer) else {
             return;
@@ -234,11 +205,7 @@ impl Scheduler {
             return;
         };
         let known = worker.pauses.contains_key(&kind);
-        let pause = worker.pauses.entry(kind).or_insert(Pause {
-            until: now,
-            length_ms: 0,
-            active: false,
-        });
+        let pause = worker.pauses.entry(kind).or_insert(Pause { until: now, length_ms: 0, active: false });
         if pause.active && pause.until > now {
             return;
         }
@@ -267,12 +234,7 @@ impl Scheduler {
     /// When the next pause of a worker ends.
     pub(crate) fn pause_due(&self, peer: PeerId) -> Option<Time> {
         let worker = self.peers.worker(self.peers.find(peer)?)?;
-        worker
-            .pauses
-            .values()
-            .filter(|pause| pause.active)
-            .map(|pause| pause.until)
-            .min()
+        worker.pauses.values().filter(|pause| pause.active).map(|pause| pause.until).min()
     }
 
     pub(crate) fn pause_over(&mut self, now: Time, peer: PeerId) {
@@ -294,12 +256,8 @@ impl Scheduler {
         let Some(worker) = self.peers.worker_mut(peer) else {
             return;
         };
-        let over: Vec<KindKey> = worker
-            .pauses
-            .iter()
-            .filter(|(_, pause)| !pause.active)
-            .map(|(kind, _)| *kind)
-            .collect();
+        let over: Vec<KindKey> =
+            worker.pauses.iter().filter(|(_, pause)| !pause.active).map(|(kind, _)| *kind).collect();
         for kind in &over {
             worker.pauses.remove(kind);
         }

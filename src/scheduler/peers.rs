@@ -104,9 +104,7 @@ impl Peers {
 
     /// The open session of an instance.
     pub(crate) fn of_instance(&self, realm: u32, instance: InstanceId) -> Option<PeerId> {
-        self.by_instance
-            .get(&(realm, instance))
-            .map(|key| self.rows[*key].id)
+        self.by_instance.get(&(realm, instance)).map(|key| self.rows[*key].id)
     }
 
     pub(crate) fn insert(&mut self, joined: Joined, now: Time) -> PeerKey {
@@ -169,11 +167,7 @@ impl Peers {
 
     /// The keys of all who have offered.
     pub(crate) fn workers(&self) -> Vec<PeerKey> {
-        self.rows
-            .iter()
-            .filter(|(_, peer)| peer.worker.is_some())
-            .map(|(key, _)| key)
-            .collect()
+        self.rows.iter().filter(|(_, peer)| peer.worker.is_some()).map(|(key, _)| key).collect()
     }
 }
 

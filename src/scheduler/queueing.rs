@@ -13,16 +13,8 @@ impl Scheduler {
     /// Which line an execution belongs to.
     fn line_key(&self, execution: ExecutionKey) -> LineKey {
         let row = &self.executions[execution];
-        let owner = if row.flags.shared {
-            PeerKey::NONE
-        } else {
-            self.jobs[row.first].client
-        };
-        LineKey {
-            owner,
-            kind: row.kind,
-            priority: row.priority,
-        }
+        let owner = if row.flags.shared { PeerKey::NONE } else { self.jobs[row.first].client };
+        LineKey { owner, kind: row.kind, priority: row.priority }
     }
 
     /// The place of an execution in the order: that of the earliest job that waits for it.
@@ -59,12 +51,7 @@ impl Scheduler {
         let line = self.lines.find(key).expect("a queued execution has its line");
         let sequence = self.sequence(execution);
         self.executions[execution].place = Place::Parked;
-        let Self {
-            lines,
-            executions,
-            jobs,
-            ..
-        } = self;
+        let Self { lines, executions, jobs, .. } = self;
         lines.voided(line, |entry| stands(executions, jobs, entry));
         if self.lines.line(line).head == Some(sequence) {
             self.sync_head(line);
@@ -74,35 +61,21 @@ impl Scheduler {
 
     /// Tells the pools what the first of a line is now.
     pub(crate) fn sync_head(&mut self, line: FifoKey) {
-        let Self {
-            lines,
-            executions,
-            jobs,
-            ..
-        } = self;
+        let Self { lines, executions, jobs, .. } = self;
         let first = lines.first(line, |entry| stands(executions, jobs, entry));
         let row = self.lines.line_mut(line);
         let new = first.map(|(sequence, _)| sequence).filter(|_| !row.detached);
         let old = core::mem::replace(&mut row.head, new);
         let key = row.key;
         if old != new {
-            let head = |sequence| Head {
-                priority: Reverse(key.priority),
-                sequence,
-                line,
-            };
+            let head = |sequence| Head { priority: Reverse(key.priority), sequence, line };
             self.pools.set_head(key.kind, old.map(head), new.map(head));
         }
     }
 
     /// The first execution of a line; asserts that the line is not empty.
     pub(crate) fn take_first(&mut self, line: FifoKey) -> ExecutionKey {
-        let Self {
-            lines,
-            executions,
-            jobs,
-            ..
-        } = self;
+        let Self { lines, executions, jobs, .. } = self;
         let (sequence, execution) = lines
             .first(line, |entry| stands(executions, jobs, entry))
             .expect("pools know lines by their heads only");
@@ -144,11 +117,7 @@ impl Scheduler {
         let Self { lines, pools, .. } = self;
         for (line, row) in lines.iter() {
             if let Some(sequence) = row.head.filter(|_| pools.pool(pool).kinds().takes(row.key.kind)) {
-                let head = Head {
-                    priority: Reverse(row.key.priority),
-                    sequence,
-                    line,
-                };
+                let head = Head { priority: Reverse(row.key.priority), sequence, line };
                 pools.set_head_in(pool, None, Some(head));
             }
         }
@@ -196,8 +165,7 @@ impl Scheduler {
             let (sequence, assign, since) = (job.sequence(), job.assign_timeout_ms, job.since);
             if assign > 0 {
                 let due = since.plus_millis(u64::from(assign));
-                self.deadlines
-                    .set(now, due, Alarm::Assign { job: next, sequence });
+                self.deadlines.set(now, due, Alarm::Assign { job: next, sequence });
             }
             next = self.jobs[next].next;
         }

@@ -52,11 +52,18 @@ impl Scheduler {
         }
     }
 
+    /// Rings at the end of the run's limit; whether that counts or the backstop does is seen then.
     pub(crate) fn set_run_alarm(&mut self, now: Time, key: JobKey) {
         let job = &self.jobs[key];
         let sequence = job.sequence();
-        if let Some(due) = self.run_ends_at(job) {
-            self.deadlines.set(now, due, Alarm::Run { job: key, sequence });
+        let Place::Assigned(assignment) = self.executions[job.execution].place else {
+            return;
+        };
+        let Some(started) = self.assignments[assignment].started() else {
+            return;
+        };
+        if let Some(end) = run_end(job, started) {
+            self.deadlines.set(now, end, Alarm::Run { job: key, sequence });
         }
     }
 
@@ -70,11 +77,7 @@ impl Scheduler {
         let end = run_end(job, started)?;
         // The worker ends the run at the latest end that any job allows: for that one the manager is the backstop only.
         let told = started.plus_millis(u64::from(assignment.told_limit_ms));
-        Some(if end >= told {
-            end.plus_millis(BACKSTOP_MILLIS)
-        } else {
-            end
-        })
+        Some(if end >= told { end.plus_millis(BACKSTOP_MILLIS) } else { end })
     }
 
     /// The longest run that any waiting job allows, in milliseconds; 0: no limit.
@@ -102,27 +105,52 @@ impl Scheduler {
         (latest != Time::NEVER).then(|| latest.since(now))
     }
 
-    /// Tells a worker if the jobs that wait for a run now allow it another end.
-    pub(crate) fn tell_run_limit(&mut self, execution: ExecutionKey) {
+    /// A job that joined a run may allow it more time.
+    pub(crate) fn extend_run_limit(&mut self, execution: ExecutionKey, job: JobKey) {
         let Place::Assigned(key) = self.executions[execution].place else {
             return;
         };
-        let limit = match self.assignments[key].started() {
+        let (told, job) = (self.assignments[key].told_limit_ms, &self.jobs[job]);
+        let own = match self.assignments[key].started() {
+            None => job.run_timeout_ms,
+            Some(started) => run_end(job, started).map_or(0, |end| limit_until(started, end)),
+        };
+        if told != 0 && (own == 0 || own > told) {
+            self.tell_run_limit(key, own);
+        }
+    }
+
+    /// A job that left a run may have been the one that allowed it the most time.
+    pub(crate) fn shorten_run_limit(&mut self, execution: ExecutionKey, left: &Job) {
+        let Place::Assigned(key) = self.executions[execution].place else {
+            return;
+        };
+        let (told, started) = (self.assignments[key].told_limit_ms, self.assignments[key].started());
+        let own = match started {
+            None => left.run_timeout_ms,
+            Some(started) => run_end(left, started).map_or(0, |end| limit_until(started, end)),
+        };
+        if own != 0 && own < told {
+            return;
+        }
+        let limit = match started {
             None => self.run_limit_before_start(execution),
             Some(started) => self.run_limit_since(execution, started),
         };
+        if limit != told {
+            self.tell_run_limit(key, limit);
+        }
+    }
+
+    fn tell_run_limit(&mut self, key: AssignmentKey, limit_ms: u32) {
         let assignment = &mut self.assignments[key];
-        if assignment.told_limit_ms == limit || !self.peers[assignment.worker].abilities.takes_run_limits {
+        if !self.peers[assignment.worker].abilities.takes_run_limits {
             return;
         }
-        assignment.told_limit_ms = limit;
+        assignment.told_limit_ms = limit_ms;
         let (worker, id) = (self.peers[assignment.worker].id, assignment.id);
-        let run_limit = (limit > 0).then(|| Duration::from_millis(u64::from(limit)));
-        self.actions.push(Action::SetRunLimit {
-            worker,
-            assignment: id,
-            run_limit,
-        });
+        let run_limit = (limit_ms > 0).then(|| Duration::from_millis(u64::from(limit_ms)));
+        self.actions.push(Action::SetRunLimit { worker, assignment: id, run_limit });
     }
 
     fn run_limit_since(&self, execution: ExecutionKey, started: Time) -> u32 {
@@ -135,9 +163,7 @@ impl Scheduler {
             }
             next = job.next;
         }
-        u32::try_from(latest.since(started).as_millis())
-            .unwrap_or(u32::MAX)
-            .max(1)
+        u32::try_from(latest.since(started).as_millis()).unwrap_or(u32::MAX).max(1)
     }
 
     pub(crate) fn finished(
@@ -171,9 +197,7 @@ impl Scheduler {
 
     /// The worker stopped the run at its limit. Jobs that allow it more time wait for a new run; it is no loss.
     fn run_over(&mut self, now: Time, key: AssignmentKey, execution: ExecutionKey) {
-        let started = self.assignments[key]
-            .started()
-            .unwrap_or(self.assignments[key].sent_at);
+        let started = self.assignments[key].started().unwrap_or(self.assignments[key].sent_at);
         let late = now.plus_millis(LATENESS_MILLIS);
         let alone = self.executions[execution].first == self.executions[execution].last;
         let restarted = self.take_stream(key);
@@ -219,17 +243,11 @@ impl Scheduler {
     /// Tells a worker to stop. The slot is free when it says that the work has stopped.
     pub(crate) fn stop(&mut self, now: Time, key: AssignmentKey) {
         let assignment = &mut self.assignments[key];
-        assignment.state = Run::Stopping {
-            since: now,
-            successor: ExecutionKey::NONE,
-        };
+        assignment.state = Run::Stopping { since: now, successor: ExecutionKey::NONE };
         let (worker, id) = (assignment.worker, assignment.id);
         self.streams.remove(&key);
         let peer = &self.peers[worker];
-        self.actions.push(Action::Cancel {
-            worker: peer.id,
-            assignment: id,
-        });
+        self.actions.push(Action::Cancel { worker: peer.id, assignment: id });
         if !peer.abilities.confirms_stop {
             self.stop_confirmed(key);
         }
@@ -367,6 +385,11 @@ impl Scheduler {
 /// When the run of a job ends by its own clock: it starts with the run or with its joining, whichever is later.
 fn run_end(job: &Job, started: Time) -> Option<Time> {
     (job.run_timeout_ms > 0).then(|| started.max(job.since).plus_millis(u64::from(job.run_timeout_ms)))
+}
+
+/// A limit in milliseconds from the start; never 0, which would be none.
+fn limit_until(started: Time, end: Time) -> u32 {
+    u32::try_from(end.since(started).as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 fn error(code: ErrorCode) -> Outcome {

@@ -79,9 +79,7 @@ impl Candidates<'_> {
         self.groups.iter().flat_map(|group| {
             group.members.iter().enumerate().filter_map(|(place, worker)| {
                 let free = group.tree.weight(place);
-                worker
-                    .filter(|_| free > 0)
-                    .map(|worker| Candidate { worker, free })
+                worker.filter(|_| free > 0).map(|worker| Candidate { worker, free })
             })
         })
     }
@@ -113,10 +111,7 @@ impl Candidates<'_> {
     pub fn most_free(&self) -> Option<Candidate> {
         let mut best: Option<Candidate> = None;
         for group in &self.groups {
-            let found = group
-                .tree
-                .heaviest()
-                .and_then(|(place, _)| group.candidate(place));
+            let found = group.tree.heaviest().and_then(|(place, _)| group.candidate(place));
             if found.is_some_and(|found| best.is_none_or(|best| found.free > best.free)) {
                 best = found;
             }
@@ -136,9 +131,7 @@ impl Candidates<'_> {
                 _ => 0,
             };
             if let Some(place) = group.tree.next_from(from) {
-                return group
-                    .candidate(place)
-                    .map(|candidate| ((group.pool, place), candidate));
+                return group.candidate(place).map(|candidate| ((group.pool, place), candidate));
             }
         }
         None
@@ -147,10 +140,7 @@ impl Candidates<'_> {
 
 impl Group<'_> {
     fn candidate(&self, place: usize) -> Option<Candidate> {
-        self.members[place].map(|worker| Candidate {
-            worker,
-            free: self.tree.weight(place),
-        })
+        self.members[place].map(|worker| Candidate { worker, free: self.tree.weight(place) })
     }
 }
 
@@ -181,11 +171,7 @@ pub struct TwoChoices;
 impl Selector for TwoChoices {
     fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<PeerId> {
         let (one, other) = (among.weighted(random)?, among.weighted(random)?);
-        Some(if other.free > one.free {
-            other.worker
-        } else {
-            one.worker
-        })
+        Some(if other.free > one.free { other.worker } else { one.worker })
     }
 }
 

@@ -61,10 +61,7 @@ impl Similar {
 
     /// A job leaves an execution for which others still wait; its priority from now on.
     pub(crate) fn leave(&mut self, execution: ExecutionKey, job: JobKey) -> u32 {
-        let shared = self
-            .shared
-            .get_mut(&execution)
-            .expect("only a shared execution has several jobs");
+        let shared = self.shared.get_mut(&execution).expect("only a shared execution has several jobs");
         let priority = shared.jobs.remove(&job).expect("it had joined");
         if let Some(count) = shared.priorities.get_mut(&priority) {
             *count -= 1;
@@ -121,15 +118,8 @@ impl Similar {
             let row = &scheduler.executions[*execution];
             assert!(row.flags.shared, "only shared executions have rows here");
             let live = self.states.get(&shared.key);
-            assert!(
-                matches!(live, Some(State::Live(live)) if live == execution),
-                "one execution a key"
-            );
-            assert_eq!(
-                row.priority,
-                shared.highest(),
-                "the priority of the highest job that waits"
-            );
+            assert!(matches!(live, Some(State::Live(live)) if live == execution), "one execution a key");
+            assert_eq!(row.priority, shared.highest(), "the priority of the highest job that waits");
             assert_eq!(
                 shared.held_by.is_some(),
                 row.place == Place::Held,
@@ -146,28 +136,17 @@ impl Similar {
             assert_eq!(count, shared.jobs.len());
         }
         for (assignment, key) in &self.stopping {
-            assert!(
-                scheduler
-                    .assignments
-                    .get(*assignment)
-                    .is_some_and(|row| row.execution().is_none())
-            );
+            assert!(scheduler.assignments.get(*assignment).is_some_and(|row| row.execution().is_none()));
             assert!(self.states.contains_key(key));
         }
-        let live = self
-            .states
-            .values()
-            .filter(|state| matches!(state, State::Live(_)))
-            .count();
+        let live = self.states.values().filter(|state| matches!(state, State::Live(_))).count();
         assert_eq!(live, self.shared.len());
     }
 }
 
 impl Shared {
     fn highest(&self) -> u32 {
-        self.priorities
-            .last_key_value()
-            .map_or(0, |(priority, _)| *priority)
+        self.priorities.last_key_value().map_or(0, |(priority, _)| *priority)
     }
 }
 
@@ -183,11 +162,7 @@ impl Scheduler {
         payload: Payload,
     ) {
         let realm = self.peers[self.jobs[job].client].realm;
-        let key = Key {
-            realm,
-            kind,
-            bytes: Arc::from(bytes),
-        };
+        let key = Key { realm, kind, bytes: Arc::from(bytes) };
         match self.similar.states.get(&key).copied() {
             Some(State::Live(execution)) => self.join(now, execution, job, options),
             Some(State::Stopping(assignment)) => {
@@ -215,12 +190,7 @@ impl Scheduler {
     ) -> ExecutionKey {
         let execution = self.new_execution(job, kind, options, payload, true);
         self.similar.states.insert(key.clone(), State::Live(execution));
-        let shared = Shared {
-            key,
-            jobs: BTreeMap::new(),
-            priorities: BTreeMap::new(),
-            held_by,
-        };
+        let shared = Shared { key, jobs: BTreeMap::new(), priorities: BTreeMap::new(), held_by };
         self.similar.shared.insert(execution, shared);
         self.similar.join(execution, job, options.priority);
         execution
@@ -248,7 +218,7 @@ impl Scheduler {
         if urgent && place == Place::Queued {
             self.enqueue(execution, false);
         }
-        self.tell_run_limit(execution);
+        self.extend_run_limit(execution, job);
         self.set_run_alarm(now, job);
     }
 

@@ -150,9 +150,7 @@ impl Scheduler {
     fn worker_status(&self, now: Time, key: crate::tables::PeerKey) -> Option<WorkerStatus> {
         let (peer, worker) = (&self.peers[key], self.peers.worker(key)?);
         let name = |kind: &crate::tables::KindKey| {
-            self.kinds
-                .name(*kind)
-                .map_or(String::new(), |name| name.to_string())
+            self.kinds.name(*kind).map_or(String::new(), |name| name.to_string())
         };
         let ledger = &worker.ledger;
         let mut stopping = Vec::new();
@@ -200,12 +198,7 @@ impl Scheduler {
             entry.0 += u64::from(line.live);
             entry.1 |= self.pools.serving(line.key.kind).next().is_some();
         }
-        let row = |((kind, priority), (queued, offered))| QueueStatus {
-            kind,
-            priority,
-            queued,
-            offered,
-        };
+        let row = |((kind, priority), (queued, offered))| QueueStatus { kind, priority, queued, offered };
         queues.into_iter().map(row).collect()
     }
 }

@@ -29,12 +29,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// More that the worker may send, now that everybody has taken so much.
     fn grant(&mut self) -> u64 {
-        let taken = self
-            .recipients
-            .iter()
-            .map(|recipient| recipient.taken)
-            .min()
-            .unwrap_or(self.received);
+        let taken = self.recipients.iter().map(|recipient| recipient.taken).min().unwrap_or(self.received);
         let taken = taken.min(self.received);
         let more = taken.saturating_sub(self.granted);
         self.granted += more;
@@ -52,10 +47,7 @@ impl Scheduler {
         };
         let recipients = self.wanting(execution);
         let stream = self.streams.entry(key).or_insert_with(|| Stream {
-            recipients: recipients
-                .into_iter()
-                .map(|job| Recipient { job, taken: 0 })
-                .collect(),
+            recipients: recipients.into_iter().map(|job| Recipient { job, taken: 0 }).collect(),
             ..Stream::default()
         });
         stream.received += payload.len() as u64;
@@ -66,11 +58,7 @@ impl Scheduler {
         let jobs: Vec<JobKey> = stream.recipients.iter().map(|recipient| recipient.job).collect();
         for job in jobs {
             let (client, job) = self.caller(job);
-            self.actions.push(Action::Data {
-                client,
-                job,
-                payload: payload.clone(),
-            });
+            self.actions.push(Action::Data { client, job, payload: payload.clone() });
         }
         self.grant(key);
     }
@@ -88,12 +76,7 @@ impl Scheduler {
         };
         for job in jobs {
             let (client, job) = self.caller(job);
-            self.actions.push(Action::Progress {
-                client,
-                job,
-                done,
-                total,
-            });
+            self.actions.push(Action::Progress { client, job, done, total });
         }
     }
 
@@ -122,32 +105,19 @@ impl Scheduler {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
-        for recipient in stream
-            .recipients
-            .iter_mut()
-            .filter(|recipient| recipient.job == job)
-        {
+        for recipient in stream.recipients.iter_mut().filter(|recipient| recipient.job == job) {
             recipient.taken = recipient.taken.saturating_add(bytes);
         }
         self.grant(key);
     }
 
     fn grant(&mut self, key: AssignmentKey) {
-        let Some(bytes) = self
-            .streams
-            .get_mut(&key)
-            .map(Stream::grant)
-            .filter(|bytes| *bytes > 0)
-        else {
+        let Some(bytes) = self.streams.get_mut(&key).map(Stream::grant).filter(|bytes| *bytes > 0) else {
             return;
         };
         let row = &self.assignments[key];
         let (worker, assignment) = (self.peers[row.worker].id, row.id);
-        self.actions.push(Action::Grant {
-            worker,
-            assignment,
-            bytes,
-        });
+        self.actions.push(Action::Grant { worker, assignment, bytes });
     }
 
     /// A job that gets a stream ends alone.
@@ -166,11 +136,7 @@ impl Scheduler {
 
     /// The stream of a run that ended without an outcome.
     pub(crate) fn take_stream(&mut self, key: AssignmentKey) -> Option<Stream> {
-        if self.streams.is_empty() {
-            None
-        } else {
-            self.streams.remove(&key)
-        }
+        if self.streams.is_empty() { None } else { self.streams.remove(&key) }
     }
 
     /// The run starts anew: whoever got data is told to forget it.

@@ -46,29 +46,15 @@ impl Scheduler {
         }
         self.peers[client].next_job = first.plus(count);
         if let Err(refusal) = self.check(client, &options, &payloads) {
-            let Refusal {
-                code,
-                message,
-                retry_after,
-            } = refusal;
+            let Refusal { code, message, retry_after } = refusal;
             let client = self.peers[client].id;
-            return self.actions.push(Action::Refuse {
-                client,
-                first,
-                count,
-                code,
-                message,
-                retry_after,
-            });
+            return self.actions.push(Action::Refuse { client, first, count, code, message, retry_after });
         }
         if self.config.notices {
             let client = self.peers[client].id;
             self.notice(|| Notice::Receive { client, first, count });
         }
-        let kind = options
-            .kind
-            .as_deref()
-            .map_or(NO_KIND, |kind| self.kinds.acquire(kind));
+        let kind = options.kind.as_deref().map_or(NO_KIND, |kind| self.kinds.acquire(kind));
         for (offset, payload) in payloads.into_iter().enumerate() {
             self.submit_one(now, client, first.plus(offset as u64), kind, &options, payload);
         }
@@ -80,33 +66,18 @@ impl Scheduler {
 
     /// A frame is accepted or refused whole.
     fn check(&self, client: PeerKey, options: &JobOptions, payloads: &[Payload]) -> Result<(), Refusal> {
-        let clocks = [
-            options.timeout_ms,
-            options.assign_timeout_ms,
-            options.run_timeout_ms,
-        ];
+        let clocks = [options.timeout_ms, options.assign_timeout_ms, options.run_timeout_ms];
         if clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX) {
             let message = String::from("a clock is longer than 30 days");
-            return Err(Refusal {
-                code: ErrorCode::Protocol,
-                message,
-                retry_after: Duration::ZERO,
-            });
+            return Err(Refusal { code: ErrorCode::Protocol, message, retry_after: Duration::ZERO });
         }
-        if let Some(payload) = payloads
-            .iter()
-            .find(|p| p.len() as u64 > self.config.payload_bytes_max)
-        {
+        if let Some(payload) = payloads.iter().find(|p| p.len() as u64 > self.config.payload_bytes_max) {
             let message = format!(
                 "a payload of {} bytes: max_payload is {}",
                 payload.len(),
                 self.config.payload_bytes_max
             );
-            return Err(Refusal {
-                code: ErrorCode::TooLarge,
-                message,
-                retry_after: Duration::ZERO,
-            });
+            return Err(Refusal { code: ErrorCode::TooLarge, message, retry_after: Duration::ZERO });
         }
         let retry_after = |wait| if options.no_wait { Duration::ZERO } else { wait };
         if self.draining {
@@ -118,11 +89,9 @@ impl Scheduler {
             });
         }
         match self.reached_bound(client, payloads) {
-            Some(message) => Err(Refusal {
-                code: ErrorCode::Overload,
-                message,
-                retry_after: retry_after(OVERLOAD_RETRY),
-            }),
+            Some(message) => {
+                Err(Refusal { code: ErrorCode::Overload, message, retry_after: retry_after(OVERLOAD_RETRY) })
+            }
             None => Ok(()),
         }
     }
@@ -131,18 +100,11 @@ impl Scheduler {
         let count = payloads.len() as u64;
         let bytes: u64 = payloads.iter().map(|payload| payload.len() as u64).sum();
         let over = |held: u64, more: u64, bound: u64| bound > 0 && held + more > bound;
-        let Config {
-            queued_jobs_max,
-            queued_jobs_per_client_max,
-            queued_bytes_max,
-            ..
-        } = self.config;
+        let Config { queued_jobs_max, queued_jobs_per_client_max, queued_bytes_max, .. } = self.config;
         if over(self.counts.queued_jobs, count, queued_jobs_max) {
             Some(format!("max_queued_jobs ({queued_jobs_max}) is reached"))
         } else if over(self.peers[client].queued, count, queued_jobs_per_client_max) {
-            Some(format!(
-                "max_queued_jobs_per_client ({queued_jobs_per_client_max}) is reached"
-            ))
+            Some(format!("max_queued_jobs_per_client ({queued_jobs_per_client_max}) is reached"))
         } else if over(self.counts.queued_bytes, bytes, queued_bytes_max) {
             Some(format!("max_queued_bytes ({queued_bytes_max}) is reached"))
         } else {
@@ -212,10 +174,7 @@ impl Scheduler {
             ticket: 0,
             losses: 0,
             losses_max: options.max_attempts.unwrap_or(self.config.max_attempts),
-            flags: Flags {
-                shared,
-                stream: options.stream,
-            },
+            flags: Flags { shared, stream: options.stream },
         });
         self.jobs[job].execution = execution;
         self.count_waiting(execution);
@@ -228,15 +187,10 @@ impl Scheduler {
         let (sequence, deadline, since) = (job.sequence(), job.deadline, job.since);
         let assign = u64::from(job.assign_timeout_ms);
         if deadline != Time::NEVER && since == now {
-            self.deadlines
-                .set(now, deadline, Alarm::Total { job: key, sequence });
+            self.deadlines.set(now, deadline, Alarm::Total { job: key, sequence });
         }
         if assign > 0 {
-            self.deadlines.set(
-                now,
-                since.plus_millis(assign),
-                Alarm::Assign { job: key, sequence },
-            );
+            self.deadlines.set(now, since.plus_millis(assign), Alarm::Assign { job: key, sequence });
         }
     }
 
@@ -256,10 +210,7 @@ impl Scheduler {
                 return;
             };
             let id = peer.id;
-            self.notice(|| Notice::Abort {
-                client: id,
-                job: JobId(number),
-            });
+            self.notice(|| Notice::Abort { client: id, job: JobId(number) });
             self.fail_job(now, job, ErrorCode::Aborted);
             from = number + 1;
         }
@@ -294,17 +245,9 @@ impl Scheduler {
                 Outcome::Result(_) => None,
                 Outcome::Error(code, _) => Some(*code),
             };
-            self.notice(|| Notice::Finish {
-                client,
-                job: number,
-                error,
-            });
+            self.notice(|| Notice::Finish { client, job: number, error });
         }
-        self.actions.push(Action::Deliver {
-            client,
-            job: number,
-            outcome,
-        });
+        self.actions.push(Action::Deliver { client, job: number, outcome });
     }
 
     pub(crate) fn caller(&self, job: JobKey) -> (proletariat_protocol::PeerId, JobId) {
@@ -324,7 +267,7 @@ impl Scheduler {
         if place == Place::Queued {
             self.unqueue(execution);
         }
-        self.unlink(key);
+        let job = self.unlink(key);
         if alone {
             return self.drop_execution(now, execution);
         }
@@ -332,11 +275,11 @@ impl Scheduler {
         if place == Place::Queued {
             self.enqueue(execution, false);
         }
-        self.tell_run_limit(execution);
+        self.shorten_run_limit(execution, &job);
     }
 
     /// Takes a job out of its execution's list and of its client's numbers.
-    fn unlink(&mut self, key: JobKey) {
+    fn unlink(&mut self, key: JobKey) -> Job {
         let job = self.jobs.remove(key).expect("a job ends once");
         self.peers[job.client].jobs.remove(job.number);
         let row = &mut self.executions[job.execution];
@@ -352,6 +295,7 @@ impl Scheduler {
         if !job.next.is_none() {
             self.jobs[job.next].previous = job.previous;
         }
+        job
     }
 
     /// All jobs of an execution get the same outcome, and the execution is gone. Its assignment is the caller's business.

@@ -28,10 +28,10 @@ impl JobNumbers {
     }
 
     pub(crate) fn insert(&mut self, number: u64, key: JobKey) {
-        let page = self.pages.entry(number / PAGE).or_insert_with(|| Page {
-            keys: Box::new([JobKey::NONE; PAGE as usize]),
-            live: 0,
-        });
+        let page = self
+            .pages
+            .entry(number / PAGE)
+            .or_insert_with(|| Page { keys: Box::new([JobKey::NONE; PAGE as usize]), live: 0 });
         let place = &mut page.keys[(number % PAGE) as usize];
         assert!(place.is_none(), "a job number is used once");
         *place = key;
@@ -45,10 +45,7 @@ impl JobNumbers {
     }
 
     pub(crate) fn remove(&mut self, number: u64) {
-        let page = self
-            .pages
-            .get_mut(&(number / PAGE))
-            .expect("an open job has its page");
+        let page = self.pages.get_mut(&(number / PAGE)).expect("an open job has its page");
         let place = &mut page.keys[(number % PAGE) as usize];
         assert!(!place.is_none(), "an open job has its number");
         *place = JobKey::NONE;

@@ -22,10 +22,7 @@ pub(crate) struct KindTable {
 
 impl KindTable {
     pub(crate) const fn new() -> Self {
-        Self {
-            rows: Slab::new(),
-            by_name: BTreeMap::new(),
-        }
+        Self { rows: Slab::new(), by_name: BTreeMap::new() }
     }
 
     /// The key of a name, used once more.
@@ -35,10 +32,7 @@ impl KindTable {
             return key;
         }
         let name: Arc<str> = Arc::from(name);
-        let key = self.rows.insert(Row {
-            name: Arc::clone(&name),
-            uses: 1,
-        });
+        let key = self.rows.insert(Row { name: Arc::clone(&name), uses: 1 });
         self.by_name.insert(name, key);
         key
     }

@@ -26,12 +26,7 @@ struct Chunk<T> {
 
 impl<T> Chunk<T> {
     const fn new() -> Self {
-        Self {
-            rows: Vec::new(),
-            free: Vec::new(),
-            live: 0,
-            listed: false,
-        }
+        Self { rows: Vec::new(), free: Vec::new(), live: 0, listed: false }
     }
 }
 
@@ -46,12 +41,7 @@ pub(crate) struct Slab<K, T> {
 
 impl<K: Key, T> Slab<K, T> {
     pub(crate) const fn new() -> Self {
-        Self {
-            chunks: Vec::new(),
-            with_room: Vec::new(),
-            live: 0,
-            key: PhantomData,
-        }
+        Self { chunks: Vec::new(), with_room: Vec::new(), live: 0, key: PhantomData }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -84,31 +74,19 @@ impl<K: Key, T> Slab<K, T> {
             return at as usize;
         }
         let at = self.chunks.len();
-        self.chunks.push(Chunk {
-            listed: true,
-            ..Chunk::new()
-        });
-        self.with_room
-            .push(u32::try_from(at).expect("fewer chunks than rows"));
+        self.chunks.push(Chunk { listed: true, ..Chunk::new() });
+        self.with_room.push(u32::try_from(at).expect("fewer chunks than rows"));
         at
     }
 
     pub(crate) fn get(&self, key: K) -> Option<&T> {
         let index = key.index() as usize;
-        self.chunks
-            .get(index / CHUNK_ROWS)?
-            .rows
-            .get(index % CHUNK_ROWS)?
-            .as_ref()
+        self.chunks.get(index / CHUNK_ROWS)?.rows.get(index % CHUNK_ROWS)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         let index = key.index() as usize;
-        self.chunks
-            .get_mut(index / CHUNK_ROWS)?
-            .rows
-            .get_mut(index % CHUNK_ROWS)?
-            .as_mut()
+        self.chunks.get_mut(index / CHUNK_ROWS)?.rows.get_mut(index % CHUNK_ROWS)?.as_mut()
     }
 
     pub(crate) fn remove(&mut self, key: K) -> Option<T> {
@@ -122,14 +100,11 @@ impl<K: Key, T> Slab<K, T> {
             chunk.rows = Vec::new();
             chunk.free = Vec::new();
         } else {
-            chunk
-                .free
-                .push(u16::try_from(index % CHUNK_ROWS).expect("below the size of a chunk"));
+            chunk.free.push(u16::try_from(index % CHUNK_ROWS).expect("below the size of a chunk"));
         }
         if !chunk.listed {
             chunk.listed = true;
-            self.with_room
-                .push(u32::try_from(at).expect("fewer chunks than rows"));
+            self.with_room.push(u32::try_from(at).expect("fewer chunks than rows"));
         }
         Some(row)
     }
@@ -174,10 +149,7 @@ mod tests {
         }
         let live = slab.len();
         let again = slab.insert(7);
-        assert!(
-            keys.contains(&again),
-            "a free place is used before the table grows"
-        );
+        assert!(keys.contains(&again), "a free place is used before the table grows");
         assert_eq!(slab.len(), live + 1);
         assert_eq!(slab.iter().count(), slab.len());
     }

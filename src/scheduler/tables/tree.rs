@@ -29,11 +29,7 @@ impl WeightTree {
 
     /// The weight of a place.
     pub(crate) fn weight(&self, place: usize) -> u32 {
-        if place < self.leaves() {
-            self.nodes[self.leaves() + place].heaviest
-        } else {
-            0
-        }
+        if place < self.leaves() { self.nodes[self.leaves() + place].heaviest } else { 0 }
     }
 
     /// Gives a place its weight; the tree grows as needed.
@@ -45,17 +41,11 @@ impl WeightTree {
             self.grow(place + 1);
         }
         let mut at = self.leaves() + place;
-        self.nodes[at] = Node {
-            sum: u64::from(weight),
-            heaviest: weight,
-        };
+        self.nodes[at] = Node { sum: u64::from(weight), heaviest: weight };
         while at > 1 {
             at /= 2;
             let (left, right) = (self.nodes[2 * at], self.nodes[2 * at + 1]);
-            let node = Node {
-                sum: left.sum + right.sum,
-                heaviest: left.heaviest.max(right.heaviest),
-            };
+            let node = Node { sum: left.sum + right.sum, heaviest: left.heaviest.max(right.heaviest) };
             if self.nodes[at] == node {
                 break;
             }
@@ -105,11 +95,7 @@ impl WeightTree {
     /// The first place from `from` on that has a weight.
     pub(crate) fn next_from(&self, from: usize) -> Option<usize> {
         let before: u64 = self.sum_before(from);
-        if before < self.total() {
-            Some(self.at_weight(before))
-        } else {
-            None
-        }
+        if before < self.total() { Some(self.at_weight(before)) } else { None }
     }
 
     fn sum_before(&self, place: usize) -> u64 {

@@ -49,12 +49,7 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) const fn new() -> Self {
-        Self {
-            rows: Slab::new(),
-            by_key: BTreeMap::new(),
-            recent: None,
-            idle: 0,
-        }
+        Self { rows: Slab::new(), by_key: BTreeMap::new(), recent: None, idle: 0 }
     }
 
     pub(crate) fn find(&self, key: LineKey) -> Option<FifoKey> {
@@ -198,16 +193,8 @@ impl Lines {
 
     /// The lines of an owner.
     pub(crate) fn of_owner(&self, owner: PeerKey) -> impl Iterator<Item = FifoKey> {
-        let from = LineKey {
-            owner,
-            kind: KindKey(0),
-            priority: 0,
-        };
-        let to = LineKey {
-            owner,
-            kind: KindKey(u32::MAX),
-            priority: u32::MAX,
-        };
+        let from = LineKey { owner, kind: KindKey(0), priority: 0 };
+        let to = LineKey { owner, kind: KindKey(u32::MAX), priority: u32::MAX };
         self.by_key.range(from..=to).map(|(_, line)| *line)
     }
 

@@ -74,11 +74,7 @@ impl Pool {
                 continue;
             }
             let top = self.class.1.get(range + 1).map_or(u32::MAX, |next| next - 1);
-            let from = Head {
-                priority: Reverse(top),
-                sequence: 0,
-                line: FifoKey(0),
-            };
+            let from = Head { priority: Reverse(top), sequence: 0, line: FifoKey(0) };
             let found = self.heads.range(from..).next();
             if let Some(head) = found.filter(|head| head.priority.0 >= self.class.1[range]) {
                 return Some(*head);
@@ -126,16 +122,8 @@ impl Pools {
 
     /// The pools that take a kind.
     pub(crate) fn serving(&self, kind: KindKey) -> impl Iterator<Item = PoolKey> {
-        let named = if kind == NO_KIND {
-            None
-        } else {
-            self.named.get(&kind)
-        };
-        let any = self
-            .any
-            .iter()
-            .copied()
-            .filter(move |pool| self.rows[*pool].kinds().takes(kind));
+        let named = if kind == NO_KIND { None } else { self.named.get(&kind) };
+        let any = self.any.iter().copied().filter(move |pool| self.rows[*pool].kinds().takes(kind));
         named.into_iter().flatten().copied().chain(any)
     }
 
@@ -199,10 +187,7 @@ impl Pools {
             self.by_class.remove(&row.class);
             if let KindSet::Only(kinds) = &row.class.0 {
                 for kind in kinds {
-                    let list = self
-                        .named
-                        .get_mut(kind)
-                        .expect("a named pool is listed by each of its kinds");
+                    let list = self.named.get_mut(kind).expect("a named pool is listed by each of its kinds");
                     list.retain(|other| *other != pool);
                     if list.is_empty() {
                         self.named.remove(kind);
