@@ -1,0 +1,155 @@
+//! The cost of a job must not grow with what waits, nor with the workers, kinds and priorities there are.
+//!
+//! Times are compared within one run and with a wide margin: a quadratic shows as a factor of ten or more.
+
+use proletariat_protocol::handshake::Roles;
+use proletariat_protocol::{InstanceId, JobId, JobOptions, Offer, Payload, PeerId, Time, WorkResult};
+use proletariat_scheduler::{Abilities, Action, Config, Event, Joined, Scheduler, selector};
+use std::time::Instant;
+
+struct Fleet {
+    scheduler: Scheduler,
+    actions: Vec<Action>,
+    next: u64,
+}
+
+const CLIENT: PeerId = PeerId(1);
+
+impl Fleet {
+    fn new(workers: u64, offer: impl Fn(u64) -> Offer) -> Self {
+        let config = Config { queued_jobs_max: 0, ..Config::default() };
+        let scheduler = Scheduler::new(config, Box::new(selector::RandomWeighted), 1);
+        let mut fleet = Self { scheduler, actions: Vec::new(), next: 0 };
+        for peer in 1..=workers + 1 {
+            let mut instance = [0; 16];
+            instance[..8].copy_from_slice(&peer.to_le_bytes());
+            fleet.tell(Event::Joined(Joined {
+                peer: PeerId(peer),
+                instance: InstanceId(instance),
+                realm: 0,
+                name: String::new(),
+                roles: Roles::default(),
+                abilities: Abilities::NATIVE,
+            }));
+            if peer > 1 {
+                fleet.tell(Event::Offered { worker: PeerId(peer), offer: offer(peer) });
+            }
+        }
+        fleet.poll();
+        fleet
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.scheduler.handle(Time(self.next), event);
+    }
+
+    fn poll(&mut self) {
+        self.scheduler.poll(Time(self.next), &mut self.actions);
+    }
+
+    fn submit(&mut self, count: u64, options: &JobOptions) {
+        let payloads = vec![Payload::from_static(b"x"); count as usize];
+        let first = JobId(self.next);
+        self.tell(Event::Submitted { client: CLIENT, first, options: options.clone(), payloads });
+        self.next += count;
+    }
+
+    /// Keeps the fleet busy until so many jobs are done; nanoseconds a job.
+    fn run(&mut self, jobs: u64, options: impl Fn(u64) -> JobOptions) -> f64 {
+        let begin = Instant::now();
+        let mut done = 0;
+        while done < jobs {
+            let mut finished = 0;
+            for action in std::mem::take(&mut self.actions) {
+                if let Action::Assign(assign) = action {
+                    finished += 1;
+                    self.tell(Event::Finished {
+                        worker: assign.worker,
+                        assignment: assign.assignment,
+                        result: WorkResult::Done,
+                        payload: Payload::from_static(b"y"),
+                    });
+                }
+            }
+            for n in 0..finished.max(100) {
+                self.submit(1, &options(done + n));
+            }
+            done += finished;
+            self.poll();
+        }
+        begin.elapsed().as_nanos() as f64 / done as f64
+    }
+}
+
+fn plain(_: u64) -> JobOptions {
+    JobOptions::default()
+}
+
+/// The better of three: other work on the machine only ever makes it slower.
+fn best(mut measure: impl FnMut() -> f64) -> f64 {
+    (0..3).map(|_| measure()).fold(f64::INFINITY, f64::min)
+}
+
+fn assert_flat(what: &str, small: f64, large: f64) {
+    println!(
+        "{what}: {small:.0} ns a job in the small case, {large:.0} in the large one: {:.2}",
+        large / small
+    );
+    assert!(large < 8.0 * small + 1_000.0, "{what}: {small:.0} ns a job grew to {large:.0}");
+}
+
+const JOBS: u64 = 30_000;
+
+#[test]
+fn a_job_costs_the_same_however_many_wait() {
+    let small = best(|| Fleet::new(4, |_| Offer::new(25)).run(JOBS, plain));
+    let large = best(|| {
+        let mut fleet = Fleet::new(4, |_| Offer::new(25));
+        for _ in 0..16 {
+            fleet.submit(62_500, &JobOptions::default());
+        }
+        fleet.run(JOBS, plain)
+    });
+    assert_flat("1,000,000 jobs wait", small, large);
+}
+
+#[test]
+fn a_job_costs_the_same_however_many_workers_there_are() {
+    let small = best(|| Fleet::new(4, |_| Offer::new(25)).run(JOBS, plain));
+    let large = best(|| Fleet::new(2_000, |_| Offer::new(1)).run(JOBS, plain));
+    assert_flat("2,000 workers", small, large);
+}
+
+#[test]
+fn a_job_costs_the_same_however_many_kinds_there_are() {
+    let of_kind = |n: u64| JobOptions { kind: Some(format!("kind-{}", n % 1_000)), ..JobOptions::default() };
+    let small = best(|| Fleet::new(4, |_| Offer::new(25)).run(JOBS, plain));
+    let any = best(|| Fleet::new(4, |_| Offer::new(25)).run(JOBS, of_kind));
+    assert_flat("1,000 kinds, workers of any", small, any);
+    let one_each = best(|| {
+        Fleet::new(1_000, |n| Offer::new(1).kinds([format!("kind-{}", n % 1_000)])).run(JOBS, of_kind)
+    });
+    assert_flat("1,000 kinds, a worker each", small, one_each);
+}
+
+#[test]
+fn a_job_costs_the_same_however_many_priorities_there_are() {
+    let urgent = |n: u64| JobOptions { priority: (n % 1_000) as u32, ..JobOptions::default() };
+    let small = best(|| Fleet::new(4, |_| Offer::new(25)).run(JOBS, plain));
+    let large =
+        best(|| Fleet::new(4, |_| Offer::new(25).guarantee(10, 5).guarantee(500, 5)).run(JOBS, urgent));
+    assert_flat("1,000 priorities", small, large);
+}
+
+#[test]
+fn clocks_cost_little() {
+    let clocks = |_| JobOptions {
+        timeout_ms: 60_000,
+        run_timeout_ms: 60_000,
+        assign_timeout_ms: 60_000,
+        ..JobOptions::default()
+    };
+    let small = best(|| Fleet::new(4, |_| Offer::new(25)).run(JOBS, plain));
+    let large = best(|| Fleet::new(4, |_| Offer::new(25)).run(JOBS, clocks));
+    assert_flat("three clocks a job", small, large);
+}
