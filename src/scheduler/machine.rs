@@ -166,7 +166,11 @@ impl Scheduler {
             Event::Submitted { first, options, payloads, .. } => {
                 self.submitted(now, peer, first, options, payloads)
             }
-            Event::Aborted { first, count, .. } => self.burst.aborts.push((peer, first, count)),
+            Event::Aborted { first, count, .. } => {
+                // What has not been submitted yet cannot be aborted, also if it comes in the same burst.
+                let submitted = self.peers[peer].next_job.0.saturating_sub(first.0);
+                self.burst.aborts.push((peer, first, count.min(submitted)));
+            }
             Event::Credited { job, bytes, .. } => self.credited(peer, job, bytes),
             Event::Offered { offer, .. } => self.offered(now, peer, &offer),
             Event::Withdrew { .. } => self.withdrew(peer),

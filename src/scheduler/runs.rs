@@ -343,13 +343,21 @@ impl Scheduler {
         self.lose(now, execution, restarted, message);
     }
 
-    /// No start was reported: the run is stopped, and counts as lost.
+    /// No start was reported: the run is stopped, and counts as lost. A shared execution waits for the stop, since a
+    /// key never has two runs.
     pub(crate) fn start_overdue(&mut self, now: Time, key: AssignmentKey) {
         let Some(execution) = self.assignments[key].execution() else {
             return;
         };
         self.stop(now, key);
+        let stops = self.executions[execution].flags.shared && self.assignments.get(key).is_some();
+        if stops {
+            self.similar.stopping(execution, key);
+        }
         self.lose(now, execution, None, "its worker never started it");
+        if stops && self.executions.get(execution).is_some() {
+            self.hold(execution, key);
+        }
     }
 
     /// An execution lost its worker: it waits again at its place, unless that happened too often.

@@ -91,6 +91,13 @@ impl Similar {
         }
     }
 
+    /// An execution waits for the stop of its own last run.
+    fn hold(&mut self, execution: ExecutionKey, assignment: AssignmentKey) {
+        let shared = self.shared.get_mut(&execution).expect("a shared execution has its row");
+        shared.held_by = Some(assignment);
+        self.states.insert(shared.key.clone(), State::Live(execution));
+    }
+
     /// Stopping work has stopped.
     pub(crate) fn stopped(&mut self, assignment: AssignmentKey) {
         let Some(key) = self.stopping.remove(&assignment) else {
@@ -220,6 +227,16 @@ impl Scheduler {
         }
         self.extend_run_limit(execution, job);
         self.set_run_alarm(now, job);
+    }
+
+    /// Takes a queued execution out of its line until the stopping run of its key has stopped.
+    pub(crate) fn hold(&mut self, execution: ExecutionKey, assignment: AssignmentKey) {
+        self.unqueue(execution);
+        self.executions[execution].place = Place::Held;
+        self.similar.hold(execution, assignment);
+        if let Run::Stopping { successor, .. } = &mut self.assignments[assignment].state {
+            *successor = execution;
+        }
     }
 
     /// For places that borrow the machine as a whole.
