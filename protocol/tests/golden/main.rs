@@ -7,6 +7,7 @@ use proletariat_protocol::codec::WireMessage;
 use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
 use proletariat_protocol::{AssignmentId, ErrorCode, JobId, Kinds, Offer};
 
+mod document;
 mod handshake;
 mod manager;
 mod peer;
