@@ -50,8 +50,10 @@ impl Scheduler {
             recipients: recipients.into_iter().map(|job| Recipient { job, taken: 0 }).collect(),
             ..Stream::default()
         });
+        let outstanding = stream.received - stream.granted;
         stream.received += payload.len() as u64;
-        if stream.received - stream.granted > 2 * STREAM_WINDOW_BYTES {
+        // A single chunk may be larger than the window: it goes alone.
+        if outstanding > 0 && stream.received - stream.granted > 2 * STREAM_WINDOW_BYTES {
             let message = String::from("more stream data than was granted");
             return self.expel(now, worker, ErrorCode::Protocol, message);
         }
