@@ -43,10 +43,7 @@ impl Tcp {
     /// To this `host:port`, all addresses of the host together within `time`.
     #[must_use]
     pub fn new(address: impl Into<String>, time: Duration) -> Self {
-        Self {
-            address: address.into(),
-            time,
-        }
+        Self { address: address.into(), time }
     }
 }
 
@@ -181,9 +178,7 @@ mod tests {
         drop(gone);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listening = listener.local_addr().unwrap();
-        let stream = connect_any(&[refusing, listening], Duration::from_secs(5))
-            .await
-            .unwrap();
+        let stream = connect_any(&[refusing, listening], Duration::from_secs(5)).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), listening);
         assert!(stream.nodelay().unwrap());
         assert!(connect_any(&[refusing], Duration::from_secs(5)).await.is_err());

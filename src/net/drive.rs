@@ -7,11 +7,15 @@
 //! Clocks fire only when everything that has been received is read: after a stall an answer that lies in the socket
 //! beats the clock that it would have been in time for.
 
+mod timer;
+
+pub use timer::Clock;
+
 use super::connect::{Connector, LinkError, Opening};
 use super::greeting::Greeting;
 use super::link::{Link, LinkConfig, Retry, Step};
 use super::{Inbox, Order, Outbox, Tail};
-use core::future::{Future, poll_fn};
+use core::future::poll_fn;
 use core::ops::ControlFlow;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -21,9 +25,9 @@ use proletariat_protocol::handshake::{Hello, Welcome};
 use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use timer::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, Sleep};
 
 /// Room for one read. Large enough that a busy connection needs few reads, small enough for one per task.
 const READ_BYTES: usize = 64 * 1024;
@@ -40,8 +44,6 @@ const SLICES_PER_WRITE: usize = 64;
 pub const OUTBOX_MARK_BYTES: usize = 1024 * 1024;
 /// A peer that leaves waits for the manager to close, but no longer than this.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// No timer is set further ahead; the loop then looks again.
-const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
 /// What is driven: the part of a client or a worker that knows what to say.
 pub trait Member: Send {
@@ -76,32 +78,6 @@ pub trait Member: Send {
     /// `Some` when everything is said and the session may close. Until then the drive goes on, even when there will be
     /// no further attempt: the member has to answer its handles.
     fn wants_to_leave(&self) -> Option<LeavingReason>;
-}
-
-/// A clock for machines: microseconds since it was made.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    origin: Instant,
-}
-
-impl Clock {
-    /// A clock that starts at zero now.
-    #[must_use]
-    pub fn start() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
-    }
-
-    /// What it shows.
-    #[must_use]
-    pub fn now(&self) -> Time {
-        Time::ZERO + self.origin.elapsed()
-    }
-
-    fn instant(&self, time: Time) -> Instant {
-        self.origin + Duration::from_micros(time.0)
-    }
 }
 
 /// How a drive ended.
@@ -224,13 +200,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
                 }
                 Poll::Ready(Err(error)) => {
                     let address = self.drive.connector.address().to_owned();
-                    self.fail(
-                        &LinkError::Connect {
-                            address,
-                            source: Arc::new(error),
-                        },
-                        member,
-                    )
+                    self.fail(&LinkError::Connect { address, source: Arc::new(error) }, member)
                 }
             },
             Wire::Greeting(stream, greeting) => {
@@ -299,13 +269,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
         other: Option<&[u8]>,
         member: &mut M,
     ) -> Result<(), LinkError> {
-        let Self {
-            link,
-            inbox,
-            outbox,
-            buffer,
-            ..
-        } = self;
+        let Self { link, inbox, outbox, buffer, .. } = self;
         let bytes = other.unwrap_or(&buffer[..count]);
         if bytes.is_empty() {
             return Ok(());
@@ -316,12 +280,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
             match message {
                 ManagerMessage::Ping => outbox.push(&PeerMessage::Pong, &[], Order::Free),
                 ManagerMessage::Pong => {}
-                ManagerMessage::Leaving {
-                    code,
-                    message,
-                    retry,
-                    retry_after_ms,
-                } => {
+                ManagerMessage::Leaving { code, message, retry, retry_after_ms } => {
                     let wait = Duration::from_millis(u64::from(retry_after_ms));
                     let retry = if retry { Retry::After(wait) } else { Retry::Never };
                     end = Some(LinkError::Left { code, message, retry });
@@ -405,12 +364,8 @@ impl<C: Connector, K: Send> Driver<C, K> {
         let reason = member.wants_to_leave()?;
         match (&self.wire, self.leaving) {
             (Wire::Up(_), None) => {
-                self.outbox
-                    .push(&PeerMessage::Leaving { reason }, &[], Order::Barrier);
-                self.leaving = Some(Leave {
-                    until: now + LEAVE_TIMEOUT,
-                    shut: false,
-                });
+                self.outbox.push(&PeerMessage::Leaving { reason }, &[], Order::Barrier);
+                self.leaving = Some(Leave { until: now + LEAVE_TIMEOUT, shut: false });
                 None
             }
             (Wire::Up(_), Some(leave)) if now < leave.until => None,
@@ -435,10 +390,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
 
     fn next_deadline<M: Member>(&self, member: &M) -> Option<Time> {
         let leave = self.leaving.map(|leave| leave.until);
-        [self.link.next_deadline(), member.next_deadline(), leave]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.link.next_deadline(), member.next_deadline(), leave].into_iter().flatten().min()
     }
 }
 
@@ -473,38 +425,6 @@ fn write_all_ready<S: AsyncWrite + Unpin>(
         shut?;
     }
     Ok(())
-}
-
-/// One timer that is set anew only when something earlier is due: a deadline that moves away costs nothing.
-struct Timer {
-    clock: Clock,
-    sleep: Pin<Box<Sleep>>,
-    armed: Option<Time>,
-}
-
-impl Timer {
-    fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            sleep: Box::pin(tokio::time::sleep_until(clock.origin)),
-            armed: None,
-        }
-    }
-
-    /// Ready when the deadline may have come.
-    fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Time>) -> Poll<()> {
-        let Some(deadline) = deadline else {
-            return Poll::Pending;
-        };
-        if self.armed.is_none_or(|armed| deadline < armed) {
-            let deadline = deadline.min(self.clock.now() + SLEEP_MAX);
-            self.sleep.as_mut().reset(self.clock.instant(deadline));
-            self.armed = Some(deadline);
-        }
-        ready!(self.sleep.as_mut().poll(cx));
-        self.armed = None;
-        Poll::Ready(())
-    }
 }
 
 #[cfg(test)]

@@ -24,10 +24,7 @@ impl Greeting {
     pub(super) fn new(hello: &Hello) -> Result<Self, HandshakeError> {
         let mut unsent = BytesMut::from(&Preamble::OURS.encode()[..]);
         hello.encode(&mut unsent)?;
-        Ok(Self {
-            unsent,
-            received: Vec::new(),
-        })
+        Ok(Self { unsent, received: Vec::new() })
     }
 
     /// Ready with the welcome and with the bytes that follow it. `buffer` is room to read into.
@@ -74,15 +71,8 @@ impl Greeting {
 
     /// The answer, once it is complete.
     fn answer(&mut self, address: &str) -> Result<Option<(Welcome, Vec<u8>)>, LinkError> {
-        let not_a_manager = |reason: String| LinkError::NotAManager {
-            address: address.to_owned(),
-            reason,
-        };
-        let begins_well = self
-            .received
-            .iter()
-            .zip(MAGIC)
-            .all(|(&byte, magic)| byte == magic);
+        let not_a_manager = |reason: String| LinkError::NotAManager { address: address.to_owned(), reason };
+        let begins_well = self.received.iter().zip(MAGIC).all(|(&byte, magic)| byte == magic);
         if !begins_well {
             let quote = &self.received[..self.received.len().min(QUOTE_BYTES)];
             return Err(not_a_manager(format!("it says \"{}\"", quote.escape_ascii())));
@@ -99,9 +89,7 @@ impl Greeting {
         match answer {
             Answer::Refused(refusal) => Err(LinkError::Refused(refusal)),
             Answer::Welcome(welcome) => {
-                preamble
-                    .version()
-                    .map_err(|error| not_a_manager(error.to_string()))?;
+                preamble.version().map_err(|error| not_a_manager(error.to_string()))?;
                 Ok(Some((welcome, rest[length..].to_vec())))
             }
         }

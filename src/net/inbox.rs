@@ -95,10 +95,7 @@ impl Inbox {
             None => self.partial.len(),
         };
         let idle = bytes == 0 && self.reassembly.is_empty();
-        (!idle).then_some(Incomplete {
-            frames: self.frames,
-            bytes,
-        })
+        (!idle).then_some(Incomplete { frames: self.frames, bytes })
     }
 
     /// Bytes of memory held for what is not complete.
@@ -226,19 +223,12 @@ impl Inbox {
             return Ok(false);
         }
         // A fragment without data does not end in here: it is complete and taken as a whole frame.
-        let Some(left) = length
-            .checked_sub(TYPE_BYTES + STREAM_BYTES)
-            .filter(|&left| left > 0)
-        else {
+        let Some(left) = length.checked_sub(TYPE_BYTES + STREAM_BYTES).filter(|&left| left > 0) else {
             return Ok(false);
         };
         let stream = u32::from_le_bytes(stream);
         self.reassembly.expect(stream, left)?;
-        self.fragment = Some(OpenFragment {
-            stream,
-            taken: 0,
-            left,
-        });
+        self.fragment = Some(OpenFragment { stream, taken: 0, left });
         Ok(true)
     }
 
@@ -255,11 +245,7 @@ impl Inbox {
         if data.len() == left {
             self.frames += 1;
         } else {
-            self.fragment = Some(OpenFragment {
-                stream,
-                taken: taken + data.len(),
-                left: left - data.len(),
-            });
+            self.fragment = Some(OpenFragment { stream, taken: taken + data.len(), left: left - data.len() });
         }
         self.fragment_data(stream, data, sink)
     }
@@ -275,13 +261,7 @@ impl Inbox {
         };
         let body = Payload::from(body);
         let (message, rest) = split_body(&body)?;
-        Ok(sink(
-            message,
-            Tail {
-                rest,
-                owner: Some(&body),
-            },
-        ))
+        Ok(sink(message, Tail { rest, owner: Some(&body) }))
     }
 }
 

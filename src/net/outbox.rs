@@ -144,8 +144,7 @@ impl Outbox {
             Order::Free | Order::Barrier => None,
         };
         if let Some(key) = key {
-            self.bulk_of_key
-                .insert(key, self.bulk_first + self.bulk.len() as u64);
+            self.bulk_of_key.insert(key, self.bulk_first + self.bulk.len() as u64);
         }
         let mut body = Lane::default();
         body.append(|out| out.extend_from_slice(head));
@@ -153,12 +152,7 @@ impl Outbox {
             body.append_payload(payload);
         }
         self.bulk_bytes += body.bytes();
-        self.bulk.push_back(Bulk {
-            key,
-            begun: false,
-            body,
-            after: Lane::default(),
-        });
+        self.bulk.push_back(Bulk { key, begun: false, body, after: Lane::default() });
     }
 
     /// Puts the next fragment at the end of the lane.
@@ -204,11 +198,7 @@ fn put_message<M: WireMessage>(out: &mut BytesMut, message: &M, payloads: &[Payl
     let body_bytes = put_message_start(out, message);
     let head_bytes = (out.len() - begin - LENGTH_BYTES - TYPE_BYTES) as u64;
     let tail_bytes: u64 = payloads.iter().map(|payload| payload.len() as u64).sum();
-    assert_eq!(
-        body_bytes,
-        head_bytes + tail_bytes,
-        "the head states other payloads than there are"
-    );
+    assert_eq!(body_bytes, head_bytes + tail_bytes, "the head states other payloads than there are");
     if body_bytes <= FRAGMENT_BYTES as u64 {
         return None;
     }

@@ -51,24 +51,16 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// So many bytes that differ from message to message.
 fn payload(number: u64, bytes: usize) -> Payload {
-    (0..bytes)
-        .map(|index| (index as u64 * 31 + number).to_le_bytes()[0])
-        .collect()
+    (0..bytes).map(|index| (index as u64 * 31 + number).to_le_bytes()[0]).collect()
 }
 
 fn message(number: u64, payloads: &[usize]) -> (PeerMessage, Vec<Payload>) {
     let message = PeerMessage::Submit {
         first: JobId(number),
         options: JobOptions::default(),
-        payload_bytes: payloads
-            .iter()
-            .map(|&bytes| u32::try_from(bytes).unwrap())
-            .collect(),
+        payload_bytes: payloads.iter().map(|&bytes| u32::try_from(bytes).unwrap()).collect(),
     };
-    (
-        message,
-        payloads.iter().map(|&bytes| payload(number, bytes)).collect(),
-    )
+    (message, payloads.iter().map(|&bytes| payload(number, bytes)).collect())
 }
 
 /// Writes at most so many bytes, in at most as many slices as a driver would give.
@@ -92,11 +84,7 @@ fn run(steps: &[Step]) -> (Vec<Pushed>, Vec<u8>) {
             Step::Push { payloads, order } => {
                 let (message, bytes) = message(pushed.len() as u64, payloads);
                 outbox.push(&message, &bytes, *order);
-                pushed.push(Pushed {
-                    payloads: payloads.clone(),
-                    order: *order,
-                    written: stream.len(),
-                });
+                pushed.push(Pushed { payloads: payloads.clone(), order: *order, written: stream.len() });
             }
             Step::Write(bytes) => {
                 write(&mut outbox, *bytes, &mut stream);
@@ -104,11 +92,7 @@ fn run(steps: &[Step]) -> (Vec<Pushed>, Vec<u8>) {
         }
     }
     while !outbox.is_empty() {
-        assert!(
-            write(&mut outbox, usize::MAX, &mut stream) > 0,
-            "{} bytes wait",
-            outbox.bytes()
-        );
+        assert!(write(&mut outbox, usize::MAX, &mut stream) > 0, "{} bytes wait", outbox.bytes());
     }
     (pushed, stream)
 }
@@ -118,21 +102,10 @@ fn arrivals(stream: &[u8], cuts: &[usize], pushed: &[Pushed]) -> Result<Vec<u64>
     let mut inbox = Inbox::new(PAYLOAD_BYTES_MAX);
     let mut arrived = Vec::new();
     let mut sink = |message: PeerMessage, mut tail: Tail<'_>| {
-        let PeerMessage::Submit {
-            first, payload_bytes, ..
-        } = message
-        else {
-            panic!("{message:?}")
-        };
-        assert_eq!(
-            pushed[usize::try_from(first.0).unwrap()].payloads.len(),
-            payload_bytes.len()
-        );
+        let PeerMessage::Submit { first, payload_bytes, .. } = message else { panic!("{message:?}") };
+        assert_eq!(pushed[usize::try_from(first.0).unwrap()].payloads.len(), payload_bytes.len());
         for bytes in payload_bytes {
-            assert!(
-                tail.take(bytes) == payload(first.0, bytes as usize),
-                "payload of {first}"
-            );
+            assert!(tail.take(bytes) == payload(first.0, bytes as usize), "payload of {first}");
         }
         arrived.push(first.0);
         ControlFlow::Continue(())
@@ -151,9 +124,8 @@ fn arrivals(stream: &[u8], cuts: &[usize], pushed: &[Pushed]) -> Result<Vec<u64>
 fn frames(stream: &[u8]) -> Vec<(usize, u8, Option<u64>)> {
     let (mut frames, mut place) = (Vec::new(), 0);
     while let Some(&[a, b, c, d, frame_type, ..]) = stream.get(place..) {
-        let number = stream
-            .get(place + 9..place + 17)
-            .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
+        let number =
+            stream.get(place + 9..place + 17).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
         frames.push((place, frame_type, number.filter(|_| frame_type == 0)));
         place += 4 + u32::from_be_bytes([a, b, c, d]) as usize;
     }
@@ -256,10 +228,7 @@ fn assignments_do_not_share_keys_by_accident() {
     let data = |assignment: u64, bytes: usize| {
         let length = u32::try_from(bytes).unwrap();
         (
-            PeerMessage::Data {
-                assignment: AssignmentId(assignment),
-                bytes: length,
-            },
+            PeerMessage::Data { assignment: AssignmentId(assignment), bytes: length },
             payload(assignment, bytes),
         )
     };
@@ -272,9 +241,7 @@ fn assignments_do_not_share_keys_by_accident() {
     let mut arrived = Vec::new();
     let mut inbox = Inbox::new(PAYLOAD_BYTES_MAX);
     let flow = inbox.receive(&stream, &mut |message: PeerMessage, tail: Tail<'_>| {
-        let PeerMessage::Data { assignment, .. } = message else {
-            panic!("{message:?}")
-        };
+        let PeerMessage::Data { assignment, .. } = message else { panic!("{message:?}") };
         arrived.push((assignment.0, tail.bytes()));
         ControlFlow::Continue(())
     });

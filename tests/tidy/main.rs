@@ -40,7 +40,8 @@ fn map() -> BTreeMap<String, BTreeSet<String>> {
     let mut rooms = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+        let names =
+            |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
         let room = names(cells[1]).pop_first().expect("a row names its room");
         rooms.insert(room, names(cells[3]));
     }
@@ -110,9 +111,16 @@ fn machines_are_pure() {
             continue;
         }
         let code = product_code(&file);
-        for banned in
-            ["tokio", "std::net", "std::fs", "std::thread", "Instant", "SystemTime", "rand::rng()", "std::collections::HashMap"]
-        {
+        for banned in [
+            "tokio",
+            "std::net",
+            "std::fs",
+            "std::thread",
+            "Instant",
+            "SystemTime",
+            "rand::rng()",
+            "std::collections::HashMap",
+        ] {
             assert!(!code.contains(banned), "{} is pure and must not name {banned}", file.display());
         }
     }
@@ -124,7 +132,8 @@ fn one_file_names_the_codec_crate() {
     let mut files = rust_files(&root.join("src"));
     files.extend(rust_files(&root.join("bin")));
     files.extend(rust_files(&root.join("protocol/src")));
-    let naming: Vec<PathBuf> = files.into_iter().filter(|file| product_code(file).contains("bincode::")).collect();
+    let naming: Vec<PathBuf> =
+        files.into_iter().filter(|file| product_code(file).contains("bincode::")).collect();
     assert_eq!(naming, [root.join("protocol/src/codec.rs")]);
 }
 
@@ -144,7 +153,8 @@ fn no_file_hides_a_second_idea() {
 fn nothing_is_left_unfinished() {
     let root = root();
     for folder in ["src", "bin", "protocol", "tests", "examples"] {
-        for file in rust_files(&root.join(folder)).into_iter().filter(|file| !file.ends_with("tidy/main.rs")) {
+        for file in rust_files(&root.join(folder)).into_iter().filter(|file| !file.ends_with("tidy/main.rs"))
+        {
             let text = read(&file);
             for banned in ["todo!(", "unimplemented!(", "dbg!(", "#[ignore", "FIXME", "TODO"] {
                 assert!(!text.contains(banned), "{} says {banned}", file.display());

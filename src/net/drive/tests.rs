@@ -8,6 +8,7 @@ use proletariat_protocol::{ErrorCode, InstanceId, JobId, MessageId, Payload, Pee
 use std::collections::VecDeque;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
 /// A connector whose streams come from the test.
 struct Hatch(UnboundedReceiverOf<DuplexStream>);
@@ -19,12 +20,7 @@ impl Connector for Hatch {
     fn connect(&mut self) -> Opening<DuplexStream> {
         let streams = Arc::clone(&self.0);
         Box::pin(async move {
-            streams
-                .lock()
-                .await
-                .recv()
-                .await
-                .ok_or_else(|| io::ErrorKind::NotConnected.into())
+            streams.lock().await.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
         })
     }
 
@@ -88,11 +84,7 @@ impl Member for Recorder {
     fn poll(&mut self, _now: Time, outbox: &mut Outbox) {
         while self.up && outbox.bytes() < OUTBOX_MARK_BYTES {
             let Some(id) = self.unsent.pop_front() else { break };
-            outbox.push(
-                &PeerMessage::StatusRequest { id: MessageId(id) },
-                &[],
-                Order::Free,
-            );
+            outbox.push(&PeerMessage::StatusRequest { id: MessageId(id) }, &[], Order::Free);
         }
     }
 
@@ -124,11 +116,7 @@ impl ManagerEnd {
             }
             assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0);
         }
-        Self {
-            stream,
-            inbox: Inbox::new(1 << 20),
-            messages: VecDeque::new(),
-        }
+        Self { stream, inbox: Inbox::new(1 << 20), messages: VecDeque::new() }
     }
 
     async fn answer(&mut self, answer: Answer) {
@@ -196,10 +184,7 @@ impl Stage {
             connector: Hatch(Arc::new(tokio::sync::Mutex::new(arriving))),
             hello: Hello {
                 instance: InstanceId([1; 16]),
-                roles: Roles {
-                    client: true,
-                    ..Roles::default()
-                },
+                roles: Roles { client: true, ..Roles::default() },
                 name: "recorder".into(),
                 token: None,
                 payload_bytes_max: 1 << 20,
@@ -220,12 +205,7 @@ impl Stage {
             };
             drive.run(&mut member, queue).await
         });
-        Self {
-            streams,
-            commands,
-            told,
-            end,
-        }
+        Self { streams, commands, told, end }
     }
 
     async fn connection(&self) -> ManagerEnd {
@@ -245,14 +225,8 @@ async fn a_session_from_greeting_to_goodbye() {
     let mut manager = stage.connection().await.welcome(7).await;
     assert_eq!(stage.next().await, "up 7");
     stage.commands.send(1).unwrap();
-    assert_eq!(
-        manager.hear().await,
-        Some(PeerMessage::StatusRequest { id: MessageId(1) })
-    );
-    let data = ManagerMessage::Data {
-        job: JobId(3),
-        bytes: 2,
-    };
+    assert_eq!(manager.hear().await, Some(PeerMessage::StatusRequest { id: MessageId(1) }));
+    let data = ManagerMessage::Data { job: JobId(3), bytes: 2 };
     manager.say(&data, &[Payload::from_static(b"ab")]).await;
     assert_eq!(stage.next().await, "data 3 b\"ab\"");
     manager.say(&ManagerMessage::Ping, &[]).await;
@@ -260,16 +234,8 @@ async fn a_session_from_greeting_to_goodbye() {
     // What was sent before the last handle went is still said.
     stage.commands.send(2).unwrap();
     drop(stage.commands);
-    assert_eq!(
-        manager.hear().await,
-        Some(PeerMessage::StatusRequest { id: MessageId(2) })
-    );
-    assert_eq!(
-        manager.hear().await,
-        Some(PeerMessage::Leaving {
-            reason: LeavingReason::Done
-        })
-    );
+    assert_eq!(manager.hear().await, Some(PeerMessage::StatusRequest { id: MessageId(2) }));
+    assert_eq!(manager.hear().await, Some(PeerMessage::Leaving { reason: LeavingReason::Done }));
     assert_eq!(manager.hear().await, None);
     drop(manager);
     assert!(matches!(stage.end.await.unwrap(), End::Left));
@@ -283,10 +249,7 @@ async fn more_than_the_streams_and_the_outbox_hold_goes_through() {
     assert_eq!(stage.next().await, "up 7");
     (0..COMMANDS).for_each(|id| stage.commands.send(id).unwrap());
     for id in 0..COMMANDS {
-        assert_eq!(
-            manager.hear().await,
-            Some(PeerMessage::StatusRequest { id: MessageId(id) })
-        );
+        assert_eq!(manager.hear().await, Some(PeerMessage::StatusRequest { id: MessageId(id) }));
     }
 }
 
@@ -302,17 +265,11 @@ async fn a_lost_manager_is_found_again() {
         retry_after_ms: 0,
     };
     manager.say(&leaving, &[]).await;
-    assert_eq!(
-        stage.next().await,
-        "down the manager ended the session: ESHUTDOWN: good night"
-    );
+    assert_eq!(stage.next().await, "down the manager ended the session: ESHUTDOWN: good night");
     stage.commands.send(1).unwrap();
     let mut manager = stage.connection().await.welcome(8).await;
     assert_eq!(stage.next().await, "up 8");
-    assert_eq!(
-        manager.hear().await,
-        Some(PeerMessage::StatusRequest { id: MessageId(1) })
-    );
+    assert_eq!(manager.hear().await, Some(PeerMessage::StatusRequest { id: MessageId(1) }));
     drop(manager);
     assert_eq!(stage.next().await, "down the manager closed the connection");
 }
@@ -329,21 +286,14 @@ async fn a_refusal_at_the_first_handshake_is_the_end() {
     };
     manager.answer(Answer::Refused(refusal)).await;
     assert_eq!(stage.next().await, "down the manager refuses: EAUTH: no token");
-    assert!(matches!(
-        stage.end.await.unwrap(),
-        End::GaveUp(LinkError::Refused(_))
-    ));
+    assert!(matches!(stage.end.await.unwrap(), End::GaveUp(LinkError::Refused(_))));
 }
 
 #[tokio::test(start_paused = true)]
 async fn somebody_who_is_no_manager_is_quoted() {
     let mut stage = Stage::open();
     let mut other = stage.connection().await;
-    other
-        .stream
-        .write_all(b"HTTP/1.1 400 Bad Request\r\n")
-        .await
-        .unwrap();
+    other.stream.write_all(b"HTTP/1.1 400 Bad Request\r\n").await.unwrap();
     let told = stage.next().await;
     assert!(
         told.contains("the hatch answers") && told.contains("\"HTTP/1.1 400 Bad Request\\r\\n\""),
@@ -383,10 +333,7 @@ async fn what_was_received_is_read_before_a_clock_fires() {
     let mut stage = Stage::open();
     let mut manager = stage.connection().await.welcome(7).await;
     assert_eq!(stage.next().await, "up 7");
-    let data = ManagerMessage::Data {
-        job: JobId(3),
-        bytes: 0,
-    };
+    let data = ManagerMessage::Data { job: JobId(3), bytes: 0 };
     for _ in 0..7 {
         tokio::time::advance(Duration::from_secs(4)).await;
         manager.say(&data, &[Payload::new()]).await;

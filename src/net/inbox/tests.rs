@@ -10,16 +10,11 @@ const PAYLOAD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 type Received = Vec<(PeerMessage, Vec<Payload>)>;
 
 fn data(assignment: u64, payload: &Payload) -> PeerMessage {
-    PeerMessage::Data {
-        assignment: AssignmentId(assignment),
-        bytes: u32::try_from(payload.len()).unwrap(),
-    }
+    PeerMessage::Data { assignment: AssignmentId(assignment), bytes: u32::try_from(payload.len()).unwrap() }
 }
 
 fn payload(bytes: usize) -> Payload {
-    (0..bytes)
-        .map(|index| u8::try_from(index % 251).unwrap())
-        .collect()
+    (0..bytes).map(|index| u8::try_from(index % 251).unwrap()).collect()
 }
 
 /// All that an outbox has to write.
@@ -29,9 +24,7 @@ fn written(outbox: &mut Outbox) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 8];
         let filled = outbox.slices(&mut slices);
         let before = bytes.len();
-        slices[..filled]
-            .iter()
-            .for_each(|slice| bytes.extend_from_slice(slice));
+        slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
         outbox.advance(bytes.len() - before);
     }
     bytes
@@ -45,14 +38,8 @@ fn stream() -> (Vec<u8>, Received) {
     let payloads = vec![small.clone(), Payload::new(), middle, small.clone()];
     let submit = PeerMessage::Submit {
         first: JobId(0),
-        options: JobOptions {
-            kind: Some("kind".into()),
-            ..JobOptions::default()
-        },
-        payload_bytes: payloads
-            .iter()
-            .map(|payload| u32::try_from(payload.len()).unwrap())
-            .collect(),
+        options: JobOptions { kind: Some("kind".into()), ..JobOptions::default() },
+        payload_bytes: payloads.iter().map(|payload| u32::try_from(payload.len()).unwrap()).collect(),
     };
     let messages = [
         (PeerMessage::Ping, vec![]),
@@ -88,33 +75,14 @@ fn receive(inbox: &mut Inbox, bytes: &[u8], received: &mut Received) -> Result<(
 #[test]
 fn any_cut_of_a_stream_gives_the_same_messages() {
     let (bytes, expected) = stream();
-    for step in [
-        1,
-        2,
-        3,
-        5,
-        8,
-        9,
-        10,
-        13,
-        64,
-        1_000,
-        4_096,
-        65_536,
-        300_000,
-        bytes.len(),
-    ] {
+    for step in [1, 2, 3, 5, 8, 9, 10, 13, 64, 1_000, 4_096, 65_536, 300_000, bytes.len()] {
         let mut inbox = Inbox::new(PAYLOAD_BYTES_MAX);
         let mut received = Received::new();
         for part in bytes.chunks(step) {
             receive(&mut inbox, part, &mut received).unwrap();
         }
         assert!(received == expected, "in steps of {step}");
-        assert_eq!(
-            (inbox.incomplete(), inbox.held_bytes()),
-            (None, 0),
-            "in steps of {step}"
-        );
+        assert_eq!((inbox.incomplete(), inbox.held_bytes()), (None, 0), "in steps of {step}");
     }
 }
 
@@ -128,40 +96,21 @@ fn a_partial_frame_holds_what_came_and_gives_it_back() {
     let mut received = Received::new();
     receive(&mut inbox, &bytes[..10], &mut received).unwrap();
     assert_eq!(inbox.incomplete(), Some(Incomplete { frames: 0, bytes: 10 }));
-    assert!(
-        inbox.held_bytes() < 64,
-        "a claimed length is not memory: {}",
-        inbox.held_bytes()
-    );
+    assert!(inbox.held_bytes() < 64, "a claimed length is not memory: {}", inbox.held_bytes());
     receive(&mut inbox, &bytes[10..5_000], &mut received).unwrap();
-    assert_eq!(
-        inbox.incomplete(),
-        Some(Incomplete {
-            frames: 0,
-            bytes: 5_000
-        })
-    );
+    assert_eq!(inbox.incomplete(), Some(Incomplete { frames: 0, bytes: 5_000 }));
     receive(&mut inbox, &bytes[5_000..], &mut received).unwrap();
-    assert_eq!(
-        (inbox.incomplete(), inbox.held_bytes(), received.len()),
-        (None, 0, 1)
-    );
+    assert_eq!((inbox.incomplete(), inbox.held_bytes(), received.len()), (None, 0, 1));
 }
 
 #[test]
 fn a_gathered_payload_is_not_copied_again_if_it_is_most_of_its_buffer() {
     let body = payload(30_000);
-    let mut tail = Tail {
-        rest: &body[100..],
-        owner: Some(&body),
-    };
+    let mut tail = Tail { rest: &body[100..], owner: Some(&body) };
     let (small, large) = (tail.take(1_000), tail.take(20_000));
     assert_eq!(large.as_ptr(), body[1_100..].as_ptr());
     assert_ne!(small.as_ptr(), body[100..].as_ptr());
-    assert_eq!(
-        (&small[..], &large[..]),
-        (&body[100..1_100], &body[1_100..21_100])
-    );
+    assert_eq!((&small[..], &large[..]), (&body[100..1_100], &body[1_100..21_100]));
 }
 
 #[test]
@@ -186,51 +135,25 @@ fn every_fault_of_a_frame_is_found_wherever_it_is_cut() {
     };
     let cases: &[(Vec<u8>, WireError)] = &[
         (vec![0, 0, 0, 0, 9], WireError::EmptyFrame),
-        (
-            vec![0xff; 12],
-            WireError::FrameTooLong {
-                length: u32::MAX,
-                max: FRAME_BYTES_MAX,
-            },
-        ),
-        (
-            vec![0, 0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0],
-            WireError::UnknownFrameType(3),
-        ),
-        (
-            vec![0, 0, 0, 6, 0, 15, 0, 0, 0, 1],
-            WireError::TailMismatch { stated: 0, found: 1 },
-        ),
+        (vec![0xff; 12], WireError::FrameTooLong { length: u32::MAX, max: FRAME_BYTES_MAX }),
+        (vec![0, 0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0], WireError::UnknownFrameType(3)),
+        (vec![0, 0, 0, 6, 0, 15, 0, 0, 0, 1], WireError::TailMismatch { stated: 0, found: 1 }),
         (vec![0, 0, 0, 2, 2, 0], WireError::FragmentFrame { length: 2 }),
-        (
-            vec![0, 0, 0, 5, 1, 0, 0, 0, 0],
-            WireError::FragmentFrame { length: 5 },
-        ),
+        (vec![0, 0, 0, 5, 1, 0, 0, 0, 0], WireError::FragmentFrame { length: 5 }),
         (fragment(7, b"abc"), WireError::StreamUnknown(7)),
-        (
-            [begin(7, 2), fragment(7, b"")].concat(),
-            WireError::FragmentFrame { length: 5 },
-        ),
-        (
-            [begin(7, 2), fragment(7, b"abc")].concat(),
-            WireError::FragmentPastEnd(7),
-        ),
+        ([begin(7, 2), fragment(7, b"")].concat(), WireError::FragmentFrame { length: 5 }),
+        ([begin(7, 2), fragment(7, b"abc")].concat(), WireError::FragmentPastEnd(7)),
         ([begin(7, 2), begin(7, 2)].concat(), WireError::StreamInUse(7)),
         (
             begin(7, u64::MAX),
-            WireError::MessageTooLarge {
-                total: u64::MAX,
-                max: PAYLOAD_BYTES_MAX + HEAD_BYTES_MAX as u64,
-            },
+            WireError::MessageTooLarge { total: u64::MAX, max: PAYLOAD_BYTES_MAX + HEAD_BYTES_MAX as u64 },
         ),
     ];
     for (bytes, expected) in cases {
         for step in 1..=bytes.len() {
             let mut inbox = Inbox::new(PAYLOAD_BYTES_MAX);
             let mut received = Received::new();
-            let error = bytes
-                .chunks(step)
-                .find_map(|part| receive(&mut inbox, part, &mut received).err());
+            let error = bytes.chunks(step).find_map(|part| receive(&mut inbox, part, &mut received).err());
             assert_eq!(error.as_ref(), Some(expected), "{bytes:?} in steps of {step}");
             assert!(received.is_empty());
         }

@@ -4,10 +4,7 @@ use proletariat_protocol::{AssignmentId, MessageId};
 
 fn data(assignment: u64, bytes: usize) -> (PeerMessage, Payload) {
     let length = u32::try_from(bytes).unwrap();
-    let message = PeerMessage::Data {
-        assignment: AssignmentId(assignment),
-        bytes: length,
-    };
+    let message = PeerMessage::Data { assignment: AssignmentId(assignment), bytes: length };
     (message, Payload::from(vec![0x55; bytes]))
 }
 
@@ -19,10 +16,7 @@ fn confirm(id: u64) -> PeerMessage {
 fn turn(outbox: &mut Outbox) -> (usize, Vec<u8>) {
     let mut slices = [IoSlice::new(&[]); 16];
     let filled = outbox.slices(&mut slices);
-    let bytes: Vec<u8> = slices[..filled]
-        .iter()
-        .flat_map(|slice| slice.iter().copied())
-        .collect();
+    let bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect();
     outbox.advance(bytes.len());
     (filled, bytes)
 }
@@ -40,11 +34,7 @@ fn small_messages_are_one_slice_of_one_buffer() {
         let (slices, bytes) = turn(&mut outbox);
         assert_eq!((slices, bytes.len()), (1, 100 * 17 + 121), "round {round}");
     }
-    assert!(
-        outbox.lane.room() <= 4 * 1_821,
-        "the buffer is used again: {}",
-        outbox.lane.room()
-    );
+    assert!(outbox.lane.room() <= 4 * 1_821, "the buffer is used again: {}", outbox.lane.room());
 }
 
 #[test]
@@ -85,32 +75,11 @@ fn a_small_message_waits_for_one_fragment_at_most() {
         let mut slices = [IoSlice::new(&[]); 16];
         assert!(outbox.slices(&mut slices) > 0);
         outbox.push(&confirm(turns), &[], Order::Free);
-        assert!(
-            outbox.lane.bytes() <= FRAGMENT_BYTES + 17 + 9 + 17,
-            "turn {turns}"
-        );
+        assert!(outbox.lane.bytes() <= FRAGMENT_BYTES + 17 + 9 + 17, "turn {turns}");
         let (_, bytes) = turn(&mut outbox);
         assert_eq!(
             bytes[bytes.len() - 17..],
-            [
-                0,
-                0,
-                0,
-                13,
-                0,
-                13,
-                0,
-                0,
-                0,
-                turns.to_le_bytes()[0],
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0
-            ]
+            [0, 0, 0, 13, 0, 13, 0, 0, 0, turns.to_le_bytes()[0], 0, 0, 0, 0, 0, 0, 0]
         );
         turns += 1;
     }
@@ -147,11 +116,7 @@ fn a_key_and_a_barrier_wait_and_others_pass() {
         }
     }
     assert_eq!(order, [13, 15, 100, 200, 200, 11, 101, 201, 201, 12, 14]);
-    assert_eq!(
-        sum,
-        all + 2 * 17 + 4 * 9,
-        "the frames of the fragments come on top"
-    );
+    assert_eq!(sum, all + 2 * 17 + 4 * 9, "the frames of the fragments come on top");
     assert!(outbox.bulk_of_key.is_empty());
 }
 

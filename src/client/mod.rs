@@ -1,0 +1,3 @@
+//! The client: hands jobs in and gets their outcomes.
+
+pub mod machine;
