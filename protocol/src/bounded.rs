@@ -90,13 +90,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        self.inner
-            .visit_some(Bounded::new(deserializer, self.elements_max))
+        self.inner.visit_some(Bounded::new(deserializer, self.elements_max))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        self.inner
-            .visit_newtype_struct(Bounded::new(deserializer, self.elements_max))
+        self.inner.visit_newtype_struct(Bounded::new(deserializer, self.elements_max))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {
@@ -112,8 +110,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Bounded<S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        self.inner
-            .deserialize(Bounded::new(deserializer, self.elements_max))
+        self.inner.deserialize(Bounded::new(deserializer, self.elements_max))
     }
 }
 
@@ -121,14 +118,11 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<A> {
     type Error = A::Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, A::Error> {
-        self.inner
-            .next_element_seed(Bounded::new(seed, self.elements_max))
+        self.inner.next_element_seed(Bounded::new(seed, self.elements_max))
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.inner
-            .size_hint()
-            .map(|elements| elements.min(self.elements_max))
+        self.inner.size_hint().map(|elements| elements.min(self.elements_max))
     }
 }
 
@@ -150,13 +144,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Bounded<A> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, A::Error> {
-        self.inner
-            .newtype_variant_seed(Bounded::new(seed, self.elements_max))
+        self.inner.newtype_variant_seed(Bounded::new(seed, self.elements_max))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.inner
-            .tuple_variant(len, Bounded::new(visitor, self.elements_max))
+        self.inner.tuple_variant(len, Bounded::new(visitor, self.elements_max))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -164,7 +156,6 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Bounded<A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.inner
-            .struct_variant(fields, Bounded::new(visitor, self.elements_max))
+        self.inner.struct_variant(fields, Bounded::new(visitor, self.elements_max))
     }
 }

@@ -110,10 +110,9 @@ impl WireMessage for ManagerMessage {
     fn tail_bytes(&self) -> u64 {
         match self {
             Self::Outcomes { jobs } => jobs.iter().map(|job| u64::from(job.bytes)).sum(),
-            Self::Assign { executions } => executions
-                .iter()
-                .map(|execution| u64::from(execution.bytes))
-                .sum(),
+            Self::Assign { executions } => {
+                executions.iter().map(|execution| u64::from(execution.bytes)).sum()
+            }
             Self::Data { bytes, .. } | Self::SystemMessage { bytes, .. } | Self::Status { bytes, .. } => {
                 u64::from(*bytes)
             }
@@ -181,16 +180,9 @@ mod tests {
     use crate::{JobId, JobOptions};
 
     fn submit() -> PeerMessage {
-        let options = JobOptions {
-            kind: Some("mult".into()),
-            key: Some(vec![1, 2]),
-            ..JobOptions::default()
-        };
-        PeerMessage::Submit {
-            first: JobId(7),
-            options,
-            payload_bytes: vec![3, 0, 5],
-        }
+        let options =
+            JobOptions { kind: Some("mult".into()), key: Some(vec![1, 2]), ..JobOptions::default() };
+        PeerMessage::Submit { first: JobId(7), options, payload_bytes: vec![3, 0, 5] }
     }
 
     #[test]
@@ -209,10 +201,7 @@ mod tests {
         submit().encode_head(&mut bytes);
         for length in 0..bytes.len() {
             let error = PeerMessage::decode_head(&bytes[..length]).unwrap_err();
-            assert!(
-                matches!(error, DecodeError::Truncated { .. }),
-                "{length}: {error}"
-            );
+            assert!(matches!(error, DecodeError::Truncated { .. }), "{length}: {error}");
         }
     }
 
@@ -229,10 +218,7 @@ mod tests {
             let mut bytes = vec![11, 0, 0, 0, 0, 0, 0, 0];
             bytes.extend_from_slice(&claimed.to_le_bytes());
             let error = ManagerMessage::decode_head(&bytes).unwrap_err();
-            assert!(
-                matches!(error, DecodeError::Truncated { .. } | DecodeError::TooLong),
-                "{error}"
-            );
+            assert!(matches!(error, DecodeError::Truncated { .. } | DecodeError::TooLong), "{error}");
         }
     }
 
@@ -270,10 +256,7 @@ mod tests {
     #[test]
     fn errors_say_what_is_wrong() {
         let unknown = PeerMessage::decode_head(&[99, 0, 0, 0]).unwrap_err();
-        assert!(
-            matches!(&unknown, DecodeError::Invalid(text) if text.contains("99")),
-            "{unknown}"
-        );
+        assert!(matches!(&unknown, DecodeError::Invalid(text) if text.contains("99")), "{unknown}");
         let mut bytes = vec![11, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xff];
         assert_eq!(ManagerMessage::decode_head(&bytes), Err(DecodeError::NotUtf8));
         bytes.truncate(8);

@@ -202,21 +202,9 @@ mod tests {
     #[test]
     fn any_five_bytes_decide() {
         for first in 0..=u8::MAX {
-            for rest in [
-                *b"ET /",
-                *b"\x03\x01\0\0",
-                *b"REQ\0",
-                *b"\0\0\0{",
-                *b"tatu",
-                *b"show",
-                [first; 4],
-            ] {
+            for rest in [*b"ET /", *b"\x03\x01\0\0", *b"REQ\0", *b"\0\0\0{", *b"tatu", *b"show", [first; 4]] {
                 let [a, b, c, d] = rest;
-                assert_ne!(
-                    detect(&[first, a, b, c, d]),
-                    Detection::NeedMore,
-                    "{first} {rest:?}"
-                );
+                assert_ne!(detect(&[first, a, b, c, d]), Detection::NeedMore, "{first} {rest:?}");
             }
         }
     }
@@ -226,14 +214,8 @@ mod tests {
         let answer = String::from_utf8(refusal(Detection::Http, 4242)).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
-        assert!(
-            head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())),
-            "{head}"
-        );
-        assert!(
-            body.contains("port 4242") && body.contains("the wire of proletariat"),
-            "{body}"
-        );
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+        assert!(body.contains("port 4242") && body.contains("the wire of proletariat"), "{body}");
     }
 
     #[test]
@@ -241,16 +223,10 @@ mod tests {
         assert_eq!(refusal(Detection::Tls, 1), [0x15, 3, 1, 0, 2, 2, 120]);
         let packet = refusal(Detection::Gearman, 4242);
         assert_eq!(packet[..8], *b"\0RES\0\0\0\x13");
-        assert_eq!(
-            packet[8..12],
-            u32::try_from(packet.len() - 12).unwrap().to_be_bytes()
-        );
+        assert_eq!(packet[8..12], u32::try_from(packet.len() - 12).unwrap().to_be_bytes());
         assert!(packet[12..].starts_with(b"EPROTO\0this is port 4242"));
         let line = String::from_utf8(refusal(Detection::GearmanText, 4242)).unwrap();
-        assert!(
-            line.starts_with("ERR EPROTO ") && line.ends_with("\r\n") && line.contains("4242"),
-            "{line}"
-        );
+        assert!(line.starts_with("ERR EPROTO ") && line.ends_with("\r\n") && line.contains("4242"), "{line}");
         let frame = refusal(Detection::Json, 4242);
         assert_eq!(frame[..4], u32::try_from(frame.len() - 4).unwrap().to_be_bytes());
         let object = String::from_utf8(frame[4..].to_vec()).unwrap();

@@ -143,10 +143,7 @@ pub fn put_message_start<M: WireMessage>(out: &mut BytesMut, message: &M) -> u64
     message.encode_head(out);
     let head_bytes = out.len() - begin - LENGTH_BYTES - TYPE_BYTES;
     // Only a sender that does not keep to the batch limits can get here.
-    assert!(
-        head_bytes <= HEAD_BYTES_MAX,
-        "a head of {head_bytes} bytes: no receiver takes it"
-    );
+    assert!(head_bytes <= HEAD_BYTES_MAX, "a head of {head_bytes} bytes: no receiver takes it");
     let body_bytes = head_bytes as u64 + message.tail_bytes();
     if body_bytes <= FRAGMENT_BYTES as u64 {
         let length = frame_length_bytes(usize::try_from(body_bytes).unwrap_or(FRAGMENT_BYTES));
@@ -164,10 +161,7 @@ pub fn split_body<M: WireMessage>(body: &[u8]) -> Result<(M, &[u8]), WireError> 
     let tail = &body[head_bytes..];
     let stated = message.tail_bytes();
     if stated != tail.len() as u64 {
-        return Err(WireError::TailMismatch {
-            stated,
-            found: tail.len(),
-        });
+        return Err(WireError::TailMismatch { stated, found: tail.len() });
     }
     Ok((message, tail))
 }
@@ -175,13 +169,8 @@ pub fn split_body<M: WireMessage>(body: &[u8]) -> Result<(M, &[u8]), WireError> 
 /// The number before a frame whose content, the type apart, has so many bytes.
 fn frame_length_bytes(content_bytes: usize) -> [u8; LENGTH_BYTES] {
     let length = content_bytes + TYPE_BYTES;
-    assert!(
-        length <= FRAME_BYTES_MAX,
-        "a frame of {length} bytes: no receiver takes it"
-    );
-    u32::try_from(length)
-        .expect("the limit of a frame is far below 4 GiB")
-        .to_be_bytes()
+    assert!(length <= FRAME_BYTES_MAX, "a frame of {length} bytes: no receiver takes it");
+    u32::try_from(length).expect("the limit of a frame is far below 4 GiB").to_be_bytes()
 }
 
 #[cfg(test)]
@@ -191,10 +180,7 @@ mod tests {
     use crate::{AssignmentId, JobId, JobOptions};
 
     fn data(bytes: u32) -> PeerMessage {
-        PeerMessage::Data {
-            assignment: AssignmentId(3),
-            bytes,
-        }
+        PeerMessage::Data { assignment: AssignmentId(3), bytes }
     }
 
     #[test]
@@ -216,11 +202,7 @@ mod tests {
     #[test]
     fn lengths_that_lie_about_many_payloads_do_not_overflow() {
         let payload_bytes = vec![u32::MAX; 65_536];
-        let submit = PeerMessage::Submit {
-            first: JobId(0),
-            options: JobOptions::default(),
-            payload_bytes,
-        };
+        let submit = PeerMessage::Submit { first: JobId(0), options: JobOptions::default(), payload_bytes };
         let mut out = BytesMut::new();
         let body_bytes = put_message_start(&mut out, &submit);
         assert!(body_bytes > u64::from(u32::MAX) * 65_536);
@@ -232,10 +214,7 @@ mod tests {
     fn lengths_of_frames_have_bounds() {
         assert_eq!(frame_length([0, 0, 0, 0], 10), Err(WireError::EmptyFrame));
         assert_eq!(frame_length([0, 0, 0, 10], 10), Ok(10));
-        assert_eq!(
-            frame_length([0, 0, 0, 11], 10),
-            Err(WireError::FrameTooLong { length: 11, max: 10 })
-        );
+        assert_eq!(frame_length([0, 0, 0, 11], 10), Err(WireError::FrameTooLong { length: 11, max: 10 }));
         assert!(frame_length([255; 4], FRAME_BYTES_MAX).is_err());
         assert_eq!(FrameType::try_from(3), Err(WireError::UnknownFrameType(3)));
     }

@@ -143,29 +143,18 @@ impl HandshakeError {
     /// What the manager answers.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
-        Refusal {
-            code: ErrorCode::Protocol,
-            message: self.to_string(),
-            retry: false,
-            retry_after_ms: 0,
-        }
+        Refusal { code: ErrorCode::Protocol, message: self.to_string(), retry: false, retry_after_ms: 0 }
     }
 }
 
 impl Preamble {
     /// What this software speaks.
-    pub const OURS: Self = Self {
-        version_min: VERSION_MIN,
-        version_max: VERSION_MAX,
-    };
+    pub const OURS: Self = Self { version_min: VERSION_MIN, version_max: VERSION_MAX };
 
     /// What a manager sends that has chosen a version.
     #[must_use]
     pub const fn chosen(version: u16) -> Self {
-        Self {
-            version_min: version,
-            version_max: version,
-        }
+        Self { version_min: version, version_max: version }
     }
 
     /// Its bytes.
@@ -189,10 +178,7 @@ impl Preamble {
         if min > max {
             return Err(HandshakeError::NoVersions { min, max });
         }
-        Ok(Self {
-            version_min: min,
-            version_max: max,
-        })
+        Ok(Self { version_min: min, version_max: max })
     }
 
     /// The manager's choice, `self` being what the peer speaks: the newest version that both speak.
@@ -204,25 +190,13 @@ impl Preamble {
         if let Some(version) = self.newest_common(Self::OURS) {
             return Ok(version);
         }
-        let older = if self.version_min > VERSION_MAX {
-            "manager"
-        } else {
-            "peer"
-        };
-        let Self {
-            version_min,
-            version_max,
-        } = self;
+        let older = if self.version_min > VERSION_MAX { "manager" } else { "peer" };
+        let Self { version_min, version_max } = self;
         let message = format!(
             "the manager speaks the versions {VERSION_MIN} to {VERSION_MAX} of the wire, the peer {version_min} to \
              {version_max}: update the {older}"
         );
-        Err(Refusal {
-            code: ErrorCode::Version,
-            message,
-            retry: false,
-            retry_after_ms: 0,
-        })
+        Err(Refusal { code: ErrorCode::Version, message, retry: false, retry_after_ms: 0 })
     }
 
     fn newest_common(self, other: Self) -> Option<u16> {
@@ -236,10 +210,7 @@ impl Preamble {
     /// # Errors
     /// [`HandshakeError::NotOffered`].
     pub fn version(self) -> Result<u16, HandshakeError> {
-        let Self {
-            version_min: min,
-            version_max: max,
-        } = self;
+        let Self { version_min: min, version_max: max } = self;
         if min == max && (VERSION_MIN..=VERSION_MAX).contains(&min) {
             return Ok(min);
         }
@@ -288,8 +259,7 @@ impl Answer {
         match self {
             Self::Refused(refusal) if refusal.message.len() > REFUSAL_BYTES_MAX => {
                 let mut cut = refusal.clone();
-                cut.message
-                    .truncate(cut.message.floor_char_boundary(REFUSAL_BYTES_MAX));
+                cut.message.truncate(cut.message.floor_char_boundary(REFUSAL_BYTES_MAX));
                 encode_frame(&Self::Refused(cut), out);
             }
             _ => encode_frame(self, out),
@@ -310,10 +280,7 @@ fn encode_frame<T: Serialize>(value: &T, out: &mut BytesMut) {
     out.extend_from_slice(&[0, 0, 0, 0, FrameType::Message as u8]);
     encode(value, out);
     let length = out.len() - begin - LENGTH_BYTES;
-    assert!(
-        length <= HANDSHAKE_FRAME_BYTES_MAX,
-        "{length} bytes in the handshake: nobody takes them"
-    );
+    assert!(length <= HANDSHAKE_FRAME_BYTES_MAX, "{length} bytes in the handshake: nobody takes them");
     let length = u32::try_from(length).expect("the limit is far below 4 GiB");
     out[begin..begin + LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
 }
@@ -332,11 +299,7 @@ fn decode_frame<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<(T, usize)>,
     let body = &frame[TYPE_BYTES..];
     let (value, head_bytes) = decode(body).map_err(WireError::Head)?;
     if head_bytes != body.len() {
-        return Err(WireError::TailMismatch {
-            stated: 0,
-            found: body.len() - head_bytes,
-        }
-        .into());
+        return Err(WireError::TailMismatch { stated: 0, found: body.len() - head_bytes }.into());
     }
     Ok(Some((value, LENGTH_BYTES + length)))
 }

@@ -77,11 +77,7 @@ impl Offer {
     /// So many slots, all in range 0, for any kind.
     #[must_use]
     pub fn new(slots: u32) -> Self {
-        Self {
-            slots,
-            guarantees: Vec::new(),
-            kinds: Kinds::Any,
-        }
+        Self { slots, guarantees: Vec::new(), kinds: Kinds::Any }
     }
 
     /// With so many slots guaranteed for priorities from `bound` up.
@@ -129,11 +125,7 @@ impl Offer {
             }
             sum += u64::from(guarantee.slots);
             if sum > u64::from(self.slots) {
-                return Err(OfferError::OverSlots {
-                    bound: guarantee.bound,
-                    sum,
-                    slots: self.slots,
-                });
+                return Err(OfferError::OverSlots { bound: guarantee.bound, sum, slots: self.slots });
             }
         }
         Ok(())

@@ -42,11 +42,7 @@ fn code() -> impl Strategy<Value = ErrorCode> {
 }
 
 fn options() -> impl Strategy<Value = JobOptions> {
-    let names = (
-        any::<u32>(),
-        option::of(text()),
-        option::of(vec(any::<u8>(), 0..20)),
-    );
+    let names = (any::<u32>(), option::of(text()), option::of(vec(any::<u8>(), 0..20)));
     let clocks = (any::<u32>(), any::<u32>(), any::<u32>());
     let rest = (option::of(any::<u16>()), any::<bool>(), any::<bool>());
     (names, clocks, rest).prop_map(|(names, clocks, rest)| JobOptions {
@@ -73,19 +69,9 @@ fn offer() -> impl Strategy<Value = Offer> {
 }
 
 fn finished_run() -> impl Strategy<Value = FinishedRun> {
-    let results = [
-        WorkResult::Done,
-        WorkResult::Failed,
-        WorkResult::RunTimeout,
-        WorkResult::TooLarge,
-    ];
-    (assignment(), select(results.to_vec()), any::<u32>()).prop_map(|(assignment, result, bytes)| {
-        FinishedRun {
-            assignment,
-            result,
-            bytes,
-        }
-    })
+    let results = [WorkResult::Done, WorkResult::Failed, WorkResult::RunTimeout, WorkResult::TooLarge];
+    (assignment(), select(results.to_vec()), any::<u32>())
+        .prop_map(|(assignment, result, bytes)| FinishedRun { assignment, result, bytes })
 }
 
 fn recipient() -> impl Strategy<Value = Recipient> {
@@ -102,11 +88,7 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
     use LeavingReason::{Done, Draining, Refused};
     prop_oneof![
         (job(), options(), vec(any::<u32>(), 0..50)).prop_map(|(first, options, payload_bytes)| {
-            PeerMessage::Submit {
-                first,
-                options,
-                payload_bytes,
-            }
+            PeerMessage::Submit { first, options, payload_bytes }
         }),
         (job(), any::<u64>()).prop_map(|(first, count)| PeerMessage::Abort { first, count }),
         (job(), any::<u64>()).prop_map(|(job, bytes)| PeerMessage::Credit { job, bytes }),
@@ -119,20 +101,10 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
         (assignment(), text()).prop_map(|(assignment, message)| PeerMessage::Crashed { assignment, message }),
         assignment().prop_map(|assignment| PeerMessage::Stopped { assignment }),
         (assignment(), any::<u32>()).prop_map(|(assignment, bytes)| PeerMessage::Data { assignment, bytes }),
-        (assignment(), any::<u64>(), any::<u64>()).prop_map(|(assignment, done, total)| {
-            PeerMessage::Progress {
-                assignment,
-                done,
-                total,
-            }
-        }),
+        (assignment(), any::<u64>(), any::<u64>())
+            .prop_map(|(assignment, done, total)| { PeerMessage::Progress { assignment, done, total } }),
         (message_id(), recipient(), any::<u32>(), any::<u32>()).prop_map(|(id, to, timeout_ms, bytes)| {
-            PeerMessage::SystemMessage {
-                id,
-                to,
-                timeout_ms,
-                bytes,
-            }
+            PeerMessage::SystemMessage { id, to, timeout_ms, bytes }
         }),
         message_id().prop_map(|id| PeerMessage::Confirm { id }),
         message_id().prop_map(|id| PeerMessage::StatusRequest { id }),
@@ -144,26 +116,11 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
 }
 
 fn execution() -> impl Strategy<Value = AssignedExecution> {
-    let numbers = (
-        any::<u32>(),
-        any::<u32>(),
-        any::<u32>(),
-        any::<u32>(),
-        any::<u32>(),
-    );
+    let numbers = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>());
     (assignment(), numbers, option::of(text()), any::<bool>()).prop_map(
         |(assignment, numbers, kind, stream)| {
             let (bytes, attempt, priority, run_limit_ms, rest_ms) = numbers;
-            AssignedExecution {
-                assignment,
-                bytes,
-                attempt,
-                priority,
-                run_limit_ms,
-                rest_ms,
-                kind,
-                stream,
-            }
+            AssignedExecution { assignment, bytes, attempt, priority, run_limit_ms, rest_ms, kind, stream }
         },
     )
 }
@@ -178,13 +135,7 @@ fn about_jobs() -> impl Strategy<Value = ManagerMessage> {
         job().prop_map(|through| ManagerMessage::Accepted { through }),
         (job(), any::<u64>(), code(), text(), any::<u32>()).prop_map(
             |(first, count, code, message, retry_after_ms)| {
-                ManagerMessage::Refused {
-                    first,
-                    count,
-                    code,
-                    message,
-                    retry_after_ms,
-                }
+                ManagerMessage::Refused { first, count, code, message, retry_after_ms }
             }
         ),
         vec(job_outcome(), 0..50).prop_map(|jobs| ManagerMessage::Outcomes { jobs }),
@@ -202,10 +153,8 @@ fn about_work() -> impl Strategy<Value = ManagerMessage> {
     prop_oneof![
         vec(execution(), 0..30).prop_map(|executions| ManagerMessage::Assign { executions }),
         assignment().prop_map(|assignment| ManagerMessage::Cancel { assignment }),
-        (assignment(), any::<u32>()).prop_map(|(assignment, run_limit_ms)| ManagerMessage::SetRunLimit {
-            assignment,
-            run_limit_ms
-        }),
+        (assignment(), any::<u32>())
+            .prop_map(|(assignment, run_limit_ms)| ManagerMessage::SetRunLimit { assignment, run_limit_ms }),
         (assignment(), any::<u64>())
             .prop_map(|(assignment, bytes)| ManagerMessage::Grant { assignment, bytes }),
         Just(ManagerMessage::OfferAccepted),
@@ -217,29 +166,16 @@ fn about_work() -> impl Strategy<Value = ManagerMessage> {
 fn about_the_session() -> impl Strategy<Value = ManagerMessage> {
     prop_oneof![
         (message_id(), any::<u64>(), any::<u32>()).prop_map(|(id, from, bytes)| {
-            ManagerMessage::SystemMessage {
-                id,
-                from: PeerId(from),
-                bytes,
-            }
+            ManagerMessage::SystemMessage { id, from: PeerId(from), bytes }
         }),
         (message_id(), any::<u32>(), any::<u32>()).prop_map(|(id, sent_to, received_by)| {
-            ManagerMessage::SystemReport {
-                id,
-                sent_to,
-                received_by,
-            }
+            ManagerMessage::SystemReport { id, sent_to, received_by }
         }),
         (message_id(), any::<u32>()).prop_map(|(id, bytes)| ManagerMessage::Status { id, bytes }),
         Just(ManagerMessage::Ping),
         Just(ManagerMessage::Pong),
         (code(), text(), any::<bool>(), any::<u32>()).prop_map(|(code, message, retry, retry_after_ms)| {
-            ManagerMessage::Leaving {
-                code,
-                message,
-                retry,
-                retry_after_ms,
-            }
+            ManagerMessage::Leaving { code, message, retry, retry_after_ms }
         }),
     ]
 }
@@ -255,10 +191,7 @@ fn comes_back<M: WireMessage + PartialEq + std::fmt::Debug>(message: &M) -> Resu
     let (decoded, length) = M::decode_head(&head).unwrap();
     prop_assert_eq!((&decoded, length), (message, head.len()));
     for part in 0..head.len() {
-        prop_assert!(
-            M::decode_head(&head[..part]).is_err(),
-            "a head without its last bytes"
-        );
+        prop_assert!(M::decode_head(&head[..part]).is_err(), "a head without its last bytes");
     }
     let mut frame = BytesMut::new();
     let body_bytes = put_message_start(&mut frame, message);
@@ -292,11 +225,7 @@ fn never_panics(bytes: &[u8]) -> Result<(), TestCaseError> {
             PeerMessage::Finished { runs } => runs.capacity() * size_of::<FinishedRun>(),
             _ => 0,
         };
-        prop_assert!(
-            reserved <= 4 * bytes.len() + 256,
-            "{reserved} bytes for {}",
-            bytes.len()
-        );
+        prop_assert!(reserved <= 4 * bytes.len() + 256, "{reserved} bytes for {}", bytes.len());
     }
     if let Ok((message, length)) = ManagerMessage::decode_head(bytes) {
         prop_assert!(length <= bytes.len());
@@ -305,11 +234,7 @@ fn never_panics(bytes: &[u8]) -> Result<(), TestCaseError> {
             ManagerMessage::Assign { executions } => executions.capacity() * size_of::<AssignedExecution>(),
             _ => 0,
         };
-        prop_assert!(
-            reserved <= 4 * bytes.len() + 512,
-            "{reserved} bytes for {}",
-            bytes.len()
-        );
+        prop_assert!(reserved <= 4 * bytes.len() + 512, "{reserved} bytes for {}", bytes.len());
     }
     let _ = Hello::decode(bytes);
     let _ = Answer::decode(bytes);

@@ -14,19 +14,13 @@ const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
 /// The bytes of one side of the conversation.
 fn side(mark: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for line in DOCUMENT
-        .lines()
-        .filter_map(|line| line.strip_prefix("    ")?.strip_prefix(mark))
-    {
+    for line in DOCUMENT.lines().filter_map(|line| line.strip_prefix("    ")?.strip_prefix(mark)) {
         let pairs = line.split_whitespace();
         let is_hex = |pair: &&str| pair.len() == 2 && pair.chars().all(|digit| digit.is_ascii_hexdigit());
         // The annotation begins after at least two spaces.
         let hex = line.trim_start().split("  ").next().unwrap();
         assert!(hex.split(' ').all(|pair| is_hex(&pair)), "{line}");
-        assert!(
-            pairs.count() > hex.split(' ').count(),
-            "a line without annotation: {line}"
-        );
+        assert!(pairs.count() > hex.split(' ').count(), "a line without annotation: {line}");
         bytes.extend(bytes_of(hex));
     }
     bytes
@@ -58,11 +52,7 @@ fn the_client_of_the_conversation() {
     let (hello, length) = Hello::decode(rest).unwrap().unwrap();
     let expected = Hello {
         instance: InstanceId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
-        roles: Roles {
-            client: true,
-            worker: false,
-            admin: false,
-        },
+        roles: Roles { client: true, worker: false, admin: false },
         name: "demo".into(),
         token: None,
         payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT as u64,
@@ -76,18 +66,9 @@ fn the_client_of_the_conversation() {
         run_timeout_ms: 10_000,
         ..JobOptions::default()
     };
-    let submit = PeerMessage::Submit {
-        first: JobId(0),
-        options,
-        payload_bytes: vec![3],
-    };
-    let leaving = PeerMessage::Leaving {
-        reason: LeavingReason::Done,
-    };
-    assert_eq!(
-        frames(&rest[length..]),
-        [(submit, b"6*7".to_vec()), (leaving, vec![])]
-    );
+    let submit = PeerMessage::Submit { first: JobId(0), options, payload_bytes: vec![3] };
+    let leaving = PeerMessage::Leaving { reason: LeavingReason::Done };
+    assert_eq!(frames(&rest[length..]), [(submit, b"6*7".to_vec()), (leaving, vec![])]);
 }
 
 #[test]
@@ -105,20 +86,13 @@ fn the_manager_of_the_conversation() {
         capabilities: 0,
     };
     assert_eq!(answer, Answer::Welcome(welcome));
-    let outcome = JobOutcome {
-        job: JobId(0),
-        outcome: OutcomeKind::Result,
-        bytes: 2,
-    };
+    let outcome = JobOutcome { job: JobId(0), outcome: OutcomeKind::Result, bytes: 2 };
     let outcomes = ManagerMessage::Outcomes { jobs: vec![outcome] };
     assert_eq!(frames(&rest[length..]), [(outcomes, b"42".to_vec())]);
 }
 
 fn name_of(message: &impl std::fmt::Debug) -> String {
-    format!("{message:?}")
-        .chars()
-        .take_while(char::is_ascii_alphanumeric)
-        .collect()
+    format!("{message:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
 #[test]

@@ -7,21 +7,10 @@ use proletariat_protocol::{ErrorCode, InstanceId, PeerId};
 
 #[test]
 fn the_handshake() {
-    assert_eq!(
-        Preamble {
-            version_min: 0,
-            version_max: 1
-        }
-        .encode()[..],
-        bytes_of("d750524f 0000 0001")
-    );
+    assert_eq!(Preamble { version_min: 0, version_max: 1 }.encode()[..], bytes_of("d750524f 0000 0001"));
     let hello = Hello {
         instance: InstanceId([0x11; 16]),
-        roles: Roles {
-            client: true,
-            worker: false,
-            admin: true,
-        },
+        roles: Roles { client: true, worker: false, admin: true },
         name: "n".into(),
         token: Some(vec![0xff]),
         payload_bytes_max: 0x0140_0000,
@@ -43,22 +32,15 @@ fn the_handshake() {
         capabilities: 0,
     });
     let message = "no".to_owned();
-    let refused = Answer::Refused(Refusal {
-        code: ErrorCode::Version,
-        message,
-        retry: false,
-        retry_after_ms: 5,
-    });
+    let refused =
+        Answer::Refused(Refusal { code: ErrorCode::Version, message, retry: false, retry_after_ms: 5 });
     let answers = [
         (
             welcome,
             "00000032 00 00000000 0400000000000000 0500000000000000 302e312e30
              0000400100000000 88130000 983a0000 0000000000000000",
         ),
-        (
-            refused,
-            "00000018 00 01000000 10000000 0200000000000000 6e6f 00 05000000",
-        ),
+        (refused, "00000018 00 01000000 10000000 0200000000000000 6e6f 00 05000000"),
     ];
     for (answer, hex) in answers {
         let mut encoded = BytesMut::new();

@@ -40,9 +40,7 @@ const ASSIGNMENT: AssignmentId = AssignmentId(0x0807_0605_0403_0201);
 fn messages_of_peers() {
     let messages = peer::messages();
     messages.iter().for_each(|(message, hex)| check(message, hex));
-    let last = PeerMessage::Leaving {
-        reason: LeavingReason::Done,
-    };
+    let last = PeerMessage::Leaving { reason: LeavingReason::Done };
     every_variant_is_there(messages.iter().map(|(_, hex)| number(hex)).collect(), &last);
 }
 
@@ -91,17 +89,10 @@ fn numbers_of_the_error_codes() {
         "EVERSION",
         "EPROTO",
     ];
-    assert_eq!(
-        codes.len(),
-        ErrorCode::ALL.len(),
-        "a new code is appended here and in PROTOCOL.md"
-    );
+    assert_eq!(codes.len(), ErrorCode::ALL.len(), "a new code is appended here and in PROTOCOL.md");
     for (number, (name, code)) in (0_u8..).zip(codes.into_iter().zip(ErrorCode::ALL)) {
         assert_eq!(code.as_str(), name);
-        let refused = ManagerMessage::OfferRefused {
-            code: *code,
-            message: String::new(),
-        };
+        let refused = ManagerMessage::OfferRefused { code: *code, message: String::new() };
         check(&refused, &format!("0b000000 {number:02x}000000 0000000000000000"));
     }
 }
@@ -111,35 +102,16 @@ fn a_frame_and_its_fragments() {
     use proletariat_protocol::fragment::{put_begin, put_data_start};
     use proletariat_protocol::frame::put_message_start;
     let mut out = BytesMut::new();
-    put_message_start(
-        &mut out,
-        &ManagerMessage::Data {
-            job: JobId(5),
-            bytes: 2,
-        },
-    );
-    assert_eq!(
-        out[..],
-        bytes_of("00000013 00 03000000 0500000000000000 02000000")
-    );
+    put_message_start(&mut out, &ManagerMessage::Data { job: JobId(5), bytes: 2 });
+    assert_eq!(out[..], bytes_of("00000013 00 03000000 0500000000000000 02000000"));
     out.clear();
     put_begin(&mut out, 1, 0x4_0001);
     put_data_start(&mut out, 1, 0x4_0000);
-    assert_eq!(
-        out[..],
-        bytes_of("0000000d 01 01000000 0100040000000000  00040005 02 01000000")
-    );
+    assert_eq!(out[..], bytes_of("0000000d 01 01000000 0100040000000000  00040005 02 01000000"));
 }
 
 #[test]
 fn kinds_of_an_offer_are_numbered() {
-    let any = Offer {
-        slots: 1,
-        guarantees: vec![],
-        kinds: Kinds::Any,
-    };
-    check(
-        &PeerMessage::Offer(any),
-        "03000000 01000000 0000000000000000 00000000",
-    );
+    let any = Offer { slots: 1, guarantees: vec![], kinds: Kinds::Any };
+    check(&PeerMessage::Offer(any), "03000000 01000000 0000000000000000 00000000");
 }
