@@ -53,10 +53,36 @@ impl Scheduler {
     fn dispatch_first(&mut self, now: Time, line: FifoKey) {
         let execution = self.take_first(line);
         self.close_line(line, false);
+        if self.executions[execution].flags.shared && !self.is_wanted(execution) {
+            return self.drop_unwanted(now, execution);
+        }
         match self.choose(now, execution) {
             Choice::Worker(worker) => self.assign(now, execution, worker),
             Choice::Avoided => self.park_avoiding(now, execution),
             Choice::Refused => self.park_refused(now, execution),
+        }
+    }
+
+    /// Whether any client that waits for a shared execution is still here. The jobs of those that left are removed in
+    /// portions, so some of them may still be in the list.
+    fn is_wanted(&self, execution: ExecutionKey) -> bool {
+        let mut next = self.executions[execution].first;
+        while !next.is_none() {
+            let job = &self.jobs[next];
+            if !self.peers[job.client].gone {
+                return true;
+            }
+            next = job.next;
+        }
+        false
+    }
+
+    fn drop_unwanted(&mut self, now: Time, execution: ExecutionKey) {
+        let mut next = self.executions[execution].first;
+        while !next.is_none() {
+            let job = next;
+            next = self.jobs[job].next;
+            self.drop_job(now, job);
         }
     }
 

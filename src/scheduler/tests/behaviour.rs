@@ -355,6 +355,21 @@ fn a_client_that_left_gets_nothing_dispatched_and_its_work_is_stopped() {
 }
 
 #[test]
+fn a_shared_run_of_clients_that_all_left_is_not_started() {
+    let mut world = World::new(holding());
+    let client = world.client();
+    world.submit(client, JobOptions::default(), &["x"; 40_000]);
+    world.submit(client, keyed("k"), &["shared"]);
+    world.scheduler.handle(world.now, Event::Left { peer: client });
+    let worker = world.worker(Offer::new(5));
+    assert!(world.assigned_to(worker).is_empty(), "its jobs are removed in portions, but none is dispatched");
+    for _ in 0..10 {
+        world.pass_millis(1);
+    }
+    assert!(world.scheduler.is_idle());
+}
+
+#[test]
 fn a_slow_reader_is_dispatched_again_when_it_has_read() {
     let mut world = World::new(Config::default());
     let (slow, quick) = (world.client(), world.client());
