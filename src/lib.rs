@@ -1,3 +1,8 @@
+//! A networked job broker: a manager, workers that offer slots, clients that get answers.
+
 pub mod client;
+pub mod manager;
 pub mod net;
 pub mod worker;
+
+pub use manager::Manager;

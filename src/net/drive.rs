@@ -9,7 +9,7 @@
 
 mod timer;
 
-pub use timer::Clock;
+pub use timer::{Clock, Timer};
 
 use super::connect::{Connector, LinkError, Opening};
 use super::greeting::Greeting;
@@ -25,7 +25,6 @@ use proletariat_protocol::handshake::{Hello, Welcome};
 use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use timer::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
 

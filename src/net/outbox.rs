@@ -104,6 +104,12 @@ impl Outbox {
         self.bytes() == 0
     }
 
+    /// Whether messages in fragments wait, which other messages may have to follow.
+    #[must_use]
+    pub fn has_large(&self) -> bool {
+        !self.bulk.is_empty()
+    }
+
     /// Fills `slices` with what is to be written next, in order; tells how many there are, 0 only when nothing waits.
     /// Mostly it is one. What has been written is to be told to [`advance`](Self::advance); the rest comes again.
     #[must_use]

@@ -230,6 +230,12 @@ impl Scheduler {
         self.jobs.len() == 0 && self.assignments.len() == 0
     }
 
+    /// Assignments that hold a slot, those that are stopping included.
+    #[must_use]
+    pub fn assigned(&self) -> usize {
+        self.assignments.len()
+    }
+
     fn ring(&mut self, now: Time) {
         let mut deadlines = core::mem::replace(&mut self.deadlines, Deadlines::new());
         deadlines.tidy(now, |alarm| self.due(now, alarm));

@@ -35,19 +35,22 @@ impl Clock {
 }
 
 /// One timer that is set anew only when something earlier is due: a deadline that moves away costs nothing.
-pub(super) struct Timer {
+#[derive(Debug)]
+pub struct Timer {
     clock: Clock,
     sleep: Pin<Box<Sleep>>,
     armed: Option<Time>,
 }
 
 impl Timer {
-    pub(super) fn new(clock: Clock) -> Self {
+    /// A timer by this clock. Needs the context of a runtime.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
         Self { clock, sleep: Box::pin(tokio::time::sleep_until(clock.origin)), armed: None }
     }
 
     /// Ready when the deadline may have come.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Time>) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Time>) -> Poll<()> {
         let Some(deadline) = deadline else {
             return Poll::Pending;
         };

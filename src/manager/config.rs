@@ -1,0 +1,129 @@
+//! Everything that the owner of a manager decides, and every bound that a peer may meet.
+
+use super::error::Error;
+use proletariat_protocol::limits;
+use std::time::Duration;
+
+/// Longer than any manager runs; stands for no limit.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
+/// Settings of a [`Manager`](super::Manager). For all bounds from `connections_max` on, and those of the scheduler, 0
+/// means none.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name or address to listen on.
+    pub host: String,
+    /// Port to listen on; 0: any free one.
+    pub port: u16,
+    /// How jobs are given to workers, and how many may wait.
+    pub scheduler: proletariat_scheduler::Config,
+    /// A peer that was silent for so long is pinged.
+    pub heartbeat: Duration,
+    /// A peer that was silent for so long is given up.
+    pub heartbeat_timeout: Duration,
+    /// Refuse the JSON dialect. Peers then have to speak from the start, see [`handshake_timeout`](Self::handshake_timeout).
+    pub no_json: bool,
+    /// Allow an address that others than this machine can reach.
+    pub insecure: bool,
+    /// Most connections at a time.
+    pub connections_max: u32,
+    /// Most connections at a time from one address.
+    pub connections_per_address_max: u32,
+    /// A handshake is complete so long after its first byte (with `no_json`: after the connection was accepted).
+    pub handshake_timeout: Duration,
+    /// What has begun to come makes progress within this time, and comes at 16 KiB/s or faster after it.
+    pub frame_timeout: Duration,
+    /// With so many bytes waiting for a peer, nothing new is begun for it.
+    pub outbox_pause_bytes: u64,
+    /// A peer for which bytes wait and that takes none for so long is dropped.
+    pub outbox_stall: Duration,
+    /// A peer for which more bytes wait is dropped.
+    pub outbox_bytes_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port: limits::PORT,
+            scheduler: proletariat_scheduler::Config::default(),
+            heartbeat: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(15),
+            no_json: false,
+            insecure: false,
+            connections_max: 16_384,
+            connections_per_address_max: 0,
+            handshake_timeout: Duration::from_secs(5),
+            frame_timeout: Duration::from_secs(30),
+            outbox_pause_bytes: 8 << 20,
+            outbox_stall: Duration::from_secs(30),
+            outbox_bytes_max: 1 << 30,
+        }
+    }
+}
+
+impl Config {
+    /// Whether the settings can be kept.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let wrong = |why: &str| Err(Error::Setting(why.into()));
+        if self.heartbeat.is_zero() || self.heartbeat_timeout <= self.heartbeat {
+            return wrong("heartbeat_timeout must be longer than heartbeat, and heartbeat not zero");
+        }
+        if self.outbox_bytes_max != 0 && self.outbox_bytes_max < self.outbox_pause_bytes {
+            return wrong("max_outbox_bytes must not be below outbox_pause_bytes");
+        }
+        if self.scheduler.payload_bytes_max > u64::from(u32::MAX) {
+            return wrong("max_payload must be below 4 GiB");
+        }
+        Ok(())
+    }
+
+    /// The same with every bound in numbers: what is 0 in here becomes the largest there is.
+    pub(super) fn in_numbers(mut self) -> Self {
+        let time = |bound: &mut Duration| {
+            if bound.is_zero() {
+                *bound = FOREVER;
+            }
+        };
+        time(&mut self.handshake_timeout);
+        time(&mut self.frame_timeout);
+        time(&mut self.outbox_stall);
+        let count = |bound: &mut u32| *bound = if *bound == 0 { u32::MAX } else { *bound };
+        count(&mut self.connections_max);
+        count(&mut self.connections_per_address_max);
+        let bytes = |bound: &mut u64, most: u64| *bound = if *bound == 0 { most } else { *bound };
+        bytes(&mut self.outbox_pause_bytes, u64::MAX);
+        bytes(&mut self.outbox_bytes_max, u64::MAX);
+        bytes(&mut self.scheduler.payload_bytes_max, u64::from(u32::MAX));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_kept_is_refused() {
+        assert!(Config::default().check().is_ok());
+        let short = Config { heartbeat_timeout: Duration::from_secs(5), ..Config::default() };
+        assert!(short.check().is_err());
+        let small = Config { outbox_bytes_max: 1, ..Config::default() };
+        assert!(small.check().is_err());
+    }
+
+    #[test]
+    fn zero_is_no_bound() {
+        let none = Config {
+            connections_max: 0,
+            outbox_bytes_max: 0,
+            outbox_stall: Duration::ZERO,
+            ..Config::default()
+        };
+        assert!(none.check().is_ok());
+        let none = none.in_numbers();
+        assert_eq!((none.connections_max, none.outbox_bytes_max), (u32::MAX, u64::MAX));
+        assert!(none.outbox_stall > Duration::from_secs(1_000_000));
+        assert_eq!(none.outbox_pause_bytes, Config::default().outbox_pause_bytes);
+    }
+}

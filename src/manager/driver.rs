@@ -1,0 +1,256 @@
+//! One task that owns the scheduler and every socket.
+//!
+//! A turn: read what is ready, tell the scheduler, let it decide once, put what it wants into the outboxes, write each of
+//! those once. There is no channel, no second thread and no lock on a job's way; and the busier the manager is, the more
+//! jobs share a turn, a read and a write.
+//!
+//! Clocks only fire when nothing that was received before is left unread: when one is due, the sockets are looked at once
+//! more first, and after a stall of the manager so often until nothing is ready.
+
+use super::accept::Acceptor;
+use super::config::Config;
+use super::events::Notices;
+use super::handle::Command;
+use super::liveness::{Cause, Clocks, Verdict};
+use super::outgoing::GatheredPool;
+use super::ready::{Doorbell, LISTENER};
+use super::session::Connections;
+use super::status::StatusDesk;
+use super::stopping::Stage;
+use crate::net::drive::{Clock, Timer};
+use proletariat_protocol::{MessageId, Time};
+use proletariat_scheduler::{Action, Event, Scheduler};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
+
+/// Bytes of the buffer that all connections read into.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// A clock that is due for so long when it is looked at tells that the manager was stopped.
+const STALL_MICROS: u64 = 1_000_000;
+/// Turns that clocks wait for unread input after a stall. Each brings the news of a thousand sockets.
+const CATCH_UP_TURNS: u32 = 32;
+/// The lists of a turn keep room for so many entries.
+const KEEP_ENTRIES: usize = 1_024;
+
+/// The task.
+#[derive(Debug)]
+pub(super) struct Driver {
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    pub(super) clocks: Clocks,
+    pub(super) doorbell: Arc<Doorbell<Command>>,
+    pub(super) scheduler: Scheduler,
+    pub(super) connections: Connections<Command>,
+    pub(super) acceptor: Acceptor,
+    pub(super) stage: Stage,
+    pub(super) notices: Notices,
+    pub(super) status: StatusDesk,
+    /// Who waits for the report of a system message of the manager's own.
+    pub(super) reports: BTreeMap<MessageId, oneshot::Sender<(u32, u32)>>,
+    pub(super) buffer: Vec<u8>,
+    pub(super) pool: GatheredPool,
+    /// Connections that are to be flushed at the end of the turn.
+    pub(super) touched: Vec<u32>,
+    /// Connections that had more to read or write than a turn allows.
+    pub(super) unfinished: Vec<u32>,
+    /// Whether another turn has to follow at once.
+    pub(super) again: bool,
+    ready: Vec<u32>,
+    commands: Vec<Command>,
+    actions: Vec<Action>,
+    timer: Timer,
+    /// Nothing before this counts against a peer: the end of the last stall.
+    floor: Time,
+    /// Turns for which clocks have been waiting.
+    waited: u32,
+}
+
+impl Driver {
+    /// A manager with these settings, every bound of them in numbers.
+    pub(super) fn new(
+        config: Config,
+        scheduler: Scheduler,
+        doorbell: Arc<Doorbell<Command>>,
+        acceptor: Acceptor,
+        notices: Notices,
+        status: StatusDesk,
+    ) -> Self {
+        let clock = Clock::start();
+        let clocks = Clocks {
+            heartbeat: config.heartbeat,
+            heartbeat_timeout: config.heartbeat_timeout,
+            handshake_timeout: config.handshake_timeout,
+            frame_timeout: config.frame_timeout,
+            outbox_stall: config.outbox_stall,
+            silence_allowed: !config.no_json,
+        };
+        Self {
+            clock,
+            connections: Connections::new(&clocks),
+            status,
+            config,
+            clocks,
+            doorbell,
+            scheduler,
+            acceptor,
+            stage: Stage::Open,
+            notices,
+            reports: BTreeMap::new(),
+            buffer: vec![0; BUFFER_BYTES],
+            pool: GatheredPool::default(),
+            touched: Vec::new(),
+            unfinished: Vec::new(),
+            again: false,
+            ready: Vec::new(),
+            commands: Vec::new(),
+            actions: Vec::new(),
+            timer: Timer::new(clock),
+            floor: Time::ZERO,
+            waited: 0,
+        }
+    }
+
+    /// Runs until the manager has ended.
+    pub(super) async fn run(mut self) {
+        poll_fn(|cx| self.turn(cx)).await;
+        // Nobody is left who could answer: those who wait are told by the end of their channels.
+        drop(self.doorbell.end());
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.again = false;
+        let (mut ready, mut commands) = (mem::take(&mut self.ready), mem::take(&mut self.commands));
+        self.doorbell.take(&mut ready, &mut commands, cx.waker());
+        let now = self.clock.now();
+        let mut input = !ready.is_empty() || !self.unfinished.is_empty();
+        for command in commands.drain(..) {
+            self.command(command, now);
+        }
+        self.commands = commands;
+        for place in ready.drain(..) {
+            if place == LISTENER { self.accept(now) } else { self.attend(place, now) }
+        }
+        self.ready = ready;
+        for place in mem::take(&mut self.unfinished) {
+            if let Some(session) = self.connections.at(place) {
+                session.unfinished = false;
+                self.attend(place, now);
+            }
+        }
+        input |= self.acceptor.resume(now) && {
+            self.accept(now);
+            true
+        };
+        if self.clocks_have_to_wait(now, input) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.look_at_connections(now);
+        self.decide(now);
+        self.flush_touched(now);
+        if self.has_ended(now) {
+            return Poll::Ready(());
+        }
+        self.sleep(now, cx);
+        Poll::Pending
+    }
+
+    /// Whether a clock is due while there may be something unread that came before.
+    fn clocks_have_to_wait(&mut self, now: Time, input: bool) -> bool {
+        // The scheduler uses the beginning of time for work that is left over.
+        let scheduler = self.scheduler.next_deadline().filter(|due| *due > Time::ZERO);
+        let due = [scheduler, self.connections.agenda.next()].into_iter().flatten().min();
+        let Some(due) = due.filter(|due| *due <= now) else {
+            self.waited = 0;
+            return false;
+        };
+        let stalled = now.0 - due.0 > STALL_MICROS;
+        if stalled {
+            self.floor = now;
+        }
+        let most = if stalled || self.waited > 1 { CATCH_UP_TURNS } else { 1 };
+        let wait = self.waited < most && (input || self.waited == 0);
+        self.waited = if wait { self.waited + 1 } else { 0 };
+        wait
+    }
+
+    /// Looks at the connections whose appointment is due.
+    fn look_at_connections(&mut self, now: Time) {
+        while let Some(place) = self.connections.pop_due(now) {
+            let Some(session) = self.connections.at(place) else { continue };
+            let waiting = session.outgoing.bytes() > 0;
+            let incomplete = session.inbox.incomplete();
+            let verdict = session.liveness.look(now, self.floor, &self.clocks, incomplete, waiting);
+            match verdict {
+                Verdict::Fine(next) => self.connections.look_at(place, next),
+                Verdict::Ping(next) => {
+                    self.connections.look_at(place, next);
+                    self.ping(place);
+                }
+                Verdict::Over(cause) => self.over(place, cause, now),
+            }
+        }
+    }
+
+    fn over(&mut self, place: u32, cause: Cause, now: Time) {
+        let why = match cause {
+            Cause::Closed => return self.lose(place, now, None),
+            Cause::Handshake => return self.refuse_silently(place, now),
+            Cause::Silent => "it was silent for longer than heartbeat_timeout",
+            Cause::Frame => "what it began to send did not get on within frame_timeout",
+            Cause::Stall => "it took nothing for longer than outbox_stall",
+        };
+        self.lose(place, now, Some(why));
+    }
+
+    /// Lets the scheduler decide once, and does what it wants.
+    fn decide(&mut self, now: Time) {
+        let mut actions = mem::take(&mut self.actions);
+        self.scheduler.poll(now, &mut actions);
+        for action in actions.drain(..) {
+            self.act(action, now);
+        }
+        self.actions = actions;
+        let (connections, address) = (self.connections.count(), self.acceptor.address());
+        self.status.answer(now, &self.scheduler, connections, address, &self.doorbell);
+        self.go_on_stopping(now);
+    }
+
+    /// Waits for whatever comes first.
+    fn sleep(&mut self, now: Time, cx: &mut Context<'_>) {
+        let deadlines = [
+            self.scheduler.next_deadline(),
+            self.connections.agenda.next(),
+            self.acceptor.resumes_at(),
+            self.stage.until(),
+        ];
+        let next = deadlines.into_iter().flatten().min();
+        if self.again || !self.unfinished.is_empty() || next.is_some_and(|next| next <= now) {
+            cx.waker().wake_by_ref();
+            return;
+        }
+        if self.timer.poll(cx, next).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Gives back what was only needed for a crowd.
+    pub(super) fn release_memory(&mut self) {
+        self.connections.shrink();
+        self.pool.shrink();
+        self.ready.shrink_to(KEEP_ENTRIES);
+        self.touched.shrink_to(KEEP_ENTRIES);
+        self.unfinished.shrink_to(KEEP_ENTRIES);
+        self.commands.shrink_to(KEEP_ENTRIES);
+    }
+
+    /// Tells the scheduler something that no peer said.
+    pub(super) fn tell(&mut self, now: Time, event: Event) {
+        self.scheduler.handle(now, event);
+        self.again = true;
+    }
+}

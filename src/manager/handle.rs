@@ -1,0 +1,392 @@
+//! The owner's end of a manager: how it is started, watched, drained and stopped.
+
+use super::accept::{self, Acceptor};
+use super::config::Config;
+use super::driver::Driver;
+use super::error::Error;
+use super::events::{Events, Notices, WeakNotices};
+use super::ready::Doorbell;
+use super::status::{Asker, StatusDesk};
+use super::stream::{Duplex, Stream};
+use proletariat_protocol::limits::SYSTEM_MESSAGE_BYTES_MAX;
+use proletariat_protocol::message::{ManagerMessage, Recipient};
+use proletariat_protocol::{MessageId, Payload, Time};
+use proletariat_scheduler::selector::{self, RandomWeighted, Selector};
+use proletariat_scheduler::{Event, MANAGER, Scheduler};
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
+
+/// What the owner, and threads that work for the driver, ask of it.
+pub(super) enum Command {
+    Drain(Duration),
+    Stop,
+    Watch,
+    Status(oneshot::Sender<String>),
+    StatusText { askers: Vec<Asker>, text: String },
+    SystemMessage(OwnMessage),
+    Adopt(Box<dyn Duplex>),
+}
+
+/// A system message of the manager's own.
+pub(super) struct OwnMessage {
+    id: MessageId,
+    to: Recipient,
+    content: Payload,
+    timeout: Option<Duration>,
+    report: oneshot::Sender<(u32, u32)>,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Command")
+    }
+}
+
+/// What became of a system message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SystemReport {
+    /// How many it was sent to.
+    pub sent_to: u32,
+    /// How many confirmed it.
+    pub received_by: u32,
+}
+
+/// A running manager. It ends at once when this is dropped; see [`drain`](Self::drain) for the orderly way.
+///
+/// ```
+/// # fn main() -> Result<(), proletariat::manager::Error> {
+/// use proletariat::Manager;
+/// let manager = Manager::builder().port(0).start()?;
+/// println!("workers and clients connect to {}", manager.local_addr());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Manager {
+    doorbell: Arc<Doorbell<Command>>,
+    address: SocketAddr,
+    notices: WeakNotices,
+    ended: watch::Receiver<bool>,
+    messages: AtomicU64,
+}
+
+impl Manager {
+    /// All options, at their defaults.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Where it listens: the real port, also when port 0 was asked for.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What happens from now on. Costs nothing while nobody reads; who reads too slowly is told how much was missed.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        let events = self.notices.subscribe();
+        let _ = self.doorbell.send(Command::Watch);
+        events
+    }
+
+    /// The state of the manager as JSON text: itself, workers, queues, peers, limits.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn status(&self) -> Result<String, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.doorbell.send(Command::Status(sender)).map_err(|_| Error::Ended)?;
+        receiver.await.map_err(|_| Error::Ended)
+    }
+
+    /// Sends a system message from the manager, and waits until all recipients have confirmed it, have left, or the
+    /// timeout has passed. If the future is dropped midway, the message has been sent all the same.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] over 1 MiB; [`Error::Ended`].
+    pub async fn system_message(
+        &self,
+        content: impl Into<Payload>,
+        to: Recipient,
+        timeout: Option<Duration>,
+    ) -> Result<SystemReport, Error> {
+        let content = content.into();
+        if content.len() > SYSTEM_MESSAGE_BYTES_MAX {
+            return Err(Error::TooLarge(content.len()));
+        }
+        let (report, receiver) = oneshot::channel();
+        let id = MessageId(self.messages.fetch_add(1, Ordering::Relaxed));
+        let message = OwnMessage { id, to, content, timeout, report };
+        self.doorbell.send(Command::SystemMessage(message)).map_err(|_| Error::Ended)?;
+        let (sent_to, received_by) = receiver.await.map_err(|_| Error::Ended)?;
+        Ok(SystemReport { sent_to, received_by })
+    }
+
+    /// Treats a stream of bytes as if a peer had connected by it.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub fn adopt(&self, stream: impl Duplex + 'static) -> Result<(), Error> {
+        self.doorbell.send(Command::Adopt(Box::new(stream))).map_err(|_| Error::Ended)
+    }
+
+    /// Takes no new work, lets what runs finish and answers it, for at most `timeout`; then tells everybody to come back
+    /// later, and ends. If the future is dropped midway, the manager drains all the same.
+    pub async fn drain(&self, timeout: Duration) {
+        // An error says that it has ended already.
+        let _ = self.doorbell.send(Command::Drain(timeout));
+        self.ended().await;
+    }
+
+    /// Ends at once. Peers are told as far as they take it at once.
+    pub fn stop(&self) {
+        let _ = self.doorbell.send(Command::Stop);
+    }
+
+    /// Waits for the end.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // An error says that the thread is gone, which is the end as well.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty => $($field:ident).+;)*) => {
+        $($(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, value: $type) -> Self {
+            self.config.$($field).+ = value;
+            self
+        })*
+    };
+}
+
+/// The options of a [`Manager`]. A bound of 0 is none.
+#[derive(Debug)]
+pub struct Builder {
+    config: Config,
+    selector: Box<dyn Selector>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self { config: Config::default(), selector: Box::new(RandomWeighted) }
+    }
+}
+
+impl Builder {
+    /// All settings at once.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Name or address to listen on.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.config.host = host.into();
+        self
+    }
+
+    /// The ancestor's own defaults: a threshold of 50 slots, waits of up to 100 ms.
+    #[must_use]
+    pub fn classic(mut self) -> Self {
+        let classic = proletariat_scheduler::Config::classic();
+        self.config.scheduler.avail_threshold = classic.avail_threshold;
+        self.config.scheduler.distrib_randmax = classic.distrib_randmax;
+        self
+    }
+
+    /// How a worker is chosen among those that may take an execution.
+    #[must_use]
+    pub fn selector(mut self, selector: impl Selector + 'static) -> Self {
+        self.selector = Box::new(selector);
+        self
+    }
+
+    /// One of the shipped selectors: `random-weighted`, `least-loaded`, `two-choices`, `round-robin`.
+    ///
+    /// # Errors
+    /// [`Error::Selector`] for any other name.
+    pub fn selector_name(mut self, name: &str) -> Result<Self, Error> {
+        self.selector = selector::by_name(name)
+            .ok_or_else(|| Error::Selector(name.into(), selector::NAMES.join(", ")))?;
+        Ok(self)
+    }
+
+    setters! {
+        /// Port to listen on; 0: any free one.
+        port: u16 => port;
+        /// After having been full, wait for so many free slots before distributing.
+        avail_threshold: u32 => scheduler.avail_threshold;
+        /// The longest wait before distributing.
+        distrib_randmax: Duration => scheduler.distrib_randmax;
+        /// Giving memory back is due after so many ended jobs.
+        cleanup_reqs: u64 => scheduler.cleanup_reqs;
+        /// Giving memory back is due after this time.
+        cleanup_checkint: Duration => scheduler.cleanup_checkint;
+        /// A higher range borrows only from the lowest.
+        sacred_guarantees: bool => scheduler.sacred_guarantees;
+        /// Jobs with equal kind and key share one execution.
+        hold_similar_work: bool => scheduler.hold_similar_work;
+        /// So many lost workers end a job; 0: no limit.
+        max_attempts: u16 => scheduler.max_attempts;
+        /// Largest payload, in bytes.
+        max_payload: u64 => scheduler.payload_bytes_max;
+        /// Most jobs that wait.
+        max_queued_jobs: u64 => scheduler.queued_jobs_max;
+        /// Most jobs of one client that wait.
+        max_queued_jobs_per_client: u64 => scheduler.queued_jobs_per_client_max;
+        /// Most payload bytes that wait.
+        max_queued_bytes: u64 => scheduler.queued_bytes_max;
+        /// A peer that was silent for so long is pinged.
+        heartbeat: Duration => heartbeat;
+        /// A peer that was silent for so long is given up.
+        heartbeat_timeout: Duration => heartbeat_timeout;
+        /// Refuse the JSON dialect.
+        no_json: bool => no_json;
+        /// Allow an address that is not loopback.
+        insecure: bool => insecure;
+        /// Most connections at a time.
+        max_connections: u32 => connections_max;
+        /// Most connections at a time from one address.
+        max_connections_per_address: u32 => connections_per_address_max;
+        /// Time for the handshake.
+        handshake_timeout: Duration => handshake_timeout;
+        /// Time without progress within a frame.
+        frame_timeout: Duration => frame_timeout;
+        /// With so many bytes waiting for a peer, nothing new is begun for it.
+        outbox_pause_bytes: u64 => outbox_pause_bytes;
+        /// A peer that takes none of what waits for so long is dropped.
+        outbox_stall: Duration => outbox_stall;
+        /// A peer for which more bytes wait is dropped.
+        max_outbox_bytes: u64 => outbox_bytes_max;
+    }
+
+    /// Listens, and runs on a thread of its own. Blocks for as long as it takes to look a host name up; needs no
+    /// runtime.
+    ///
+    /// # Errors
+    /// See [`Error`]: settings that cannot be kept, an address that cannot be listened on.
+    pub fn start(self) -> Result<Manager, Error> {
+        self.config.check()?;
+        let address = resolve(&self.config)?;
+        let descriptors = super::descriptors::raise_limit();
+        tracing::debug!(?descriptors, "limit of file descriptors");
+        let doorbell = Doorbell::new();
+        let notices = Notices::new();
+        let weak = notices.downgrade();
+        let (started, starting) = std::sync::mpsc::sync_channel(1);
+        let (end, ended) = watch::channel(false);
+        let bell = Arc::clone(&doorbell);
+        thread::Builder::new()
+            .name("manager".into())
+            .spawn(move || {
+                run(self, address, bell, notices, &started);
+                end.send_replace(true);
+            })
+            .map_err(Error::Thread)?;
+        let address = starting.recv().map_err(|_| Error::Ended)??;
+        tracing::info!(%address, "listening");
+        Ok(Manager { doorbell, address, notices: weak, ended, messages: AtomicU64::new(0) })
+    }
+}
+
+/// The manager's thread.
+fn run(
+    builder: Builder,
+    address: SocketAddr,
+    doorbell: Arc<Doorbell<Command>>,
+    notices: Notices,
+    started: &std::sync::mpsc::SyncSender<Result<SocketAddr, Error>>,
+) {
+    let runtime = match runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(started, Err(Error::Thread(error))),
+    };
+    let context = runtime.enter();
+    let acceptor = accept::listen(address).and_then(|listener| {
+        Acceptor::new(listener, &doorbell).map_err(|source| Error::Listen { address, source })
+    });
+    let acceptor = match acceptor {
+        Ok(acceptor) => acceptor,
+        Err(error) => return report(started, Err(error)),
+    };
+    let address = acceptor.address();
+    let status = StatusDesk::new(&builder.config);
+    let config = builder.config.in_numbers();
+    let scheduler = Scheduler::new(config.scheduler.clone(), builder.selector, rand::random());
+    let driver = Driver::new(config, scheduler, doorbell, acceptor, notices, status);
+    report(started, Ok(address));
+    runtime.block_on(tokio::task::unconstrained(driver.run()));
+    drop(context);
+}
+
+fn report(
+    started: &std::sync::mpsc::SyncSender<Result<SocketAddr, Error>>,
+    result: Result<SocketAddr, Error>,
+) {
+    // The one who started it waits for this.
+    let _ = started.send(result);
+}
+
+fn resolve(config: &Config) -> Result<SocketAddr, Error> {
+    let resolve = |source| Error::Resolve { host: config.host.clone(), source };
+    let mut found = (config.host.as_str(), config.port).to_socket_addrs().map_err(resolve)?;
+    let address = found.next().ok_or_else(|| resolve(std::io::ErrorKind::NotFound.into()))?;
+    if !config.insecure && !address.ip().to_canonical().is_loopback() {
+        return Err(Error::NotLoopback(address));
+    }
+    Ok(address)
+}
+
+impl Driver {
+    /// Does what the owner asks.
+    pub(super) fn command(&mut self, command: Command, now: Time) {
+        match command {
+            Command::Drain(timeout) => self.drain(timeout, now),
+            Command::Stop => self.stop(now),
+            Command::Watch => self.scheduler.want_notices(true),
+            Command::Status(sender) => self.status.ask(Asker::Owner(sender)),
+            Command::StatusText { askers, text } => self.pass_status_on(askers, text),
+            Command::SystemMessage(OwnMessage { id, to, content, timeout, report }) => {
+                self.reports.insert(id, report);
+                self.tell(now, Event::SystemMessage { from: MANAGER, id, to, content, timeout });
+            }
+            Command::Adopt(stream) => self.admit(Stream::Other(stream), None, now),
+        }
+    }
+
+    fn pass_status_on(&mut self, askers: Vec<Asker>, text: String) {
+        self.status.ready();
+        let payload = Payload::from(text);
+        for asker in askers {
+            match asker {
+                Asker::Peer(peer, id) => {
+                    let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+                    self.send(peer, ManagerMessage::Status { id, bytes }, payload.clone());
+                }
+                Asker::Owner(sender) => {
+                    // Who asked may have stopped waiting.
+                    let _ = sender.send(String::from_utf8_lossy(&payload).into_owned());
+                }
+            }
+        }
+    }
+}

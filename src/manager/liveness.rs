@@ -1,0 +1,352 @@
+//! Whether a connection is still worth its place.
+//!
+//! ```text
+//!   silent ── first byte ──▶ greeting ── handshake ──▶ open ── leaves, is refused or breaks the rules ──▶ closing
+//! ```
+//!
+//! Receiving and sending write down a time and nothing else. Each connection stands in the agenda once, and when it is
+//! due it is looked at: that look finds out what has become of it, and when the next look is due. So a connection costs
+//! a few looks a heartbeat, however many messages it carries.
+//!
+//! A manager that was stopped for a while (a debugger, a suspended machine) has heard nobody in that time, and that is
+//! nobody's fault: all clocks in here start anew after it (`floor`).
+
+use crate::net::inbox::Incomplete;
+use proletariat_protocol::Time;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+/// What comes slower than this, once `frame_timeout` has passed, is not worth waiting for.
+const FRAME_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
+/// Looks are gathered, so that thousands of idle connections wake the manager a few times a second.
+const TICK_MICROS_MAX: u64 = 100_000;
+
+/// The clocks of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clocks {
+    pub(super) heartbeat: Duration,
+    pub(super) heartbeat_timeout: Duration,
+    pub(super) handshake_timeout: Duration,
+    pub(super) frame_timeout: Duration,
+    pub(super) outbox_stall: Duration,
+    /// Silent connections are legal until they speak.
+    pub(super) silence_allowed: bool,
+}
+
+impl Clocks {
+    /// An open session is looked at this often at least: that is how exactly `frame_timeout` is kept.
+    pub(super) fn between_looks(&self) -> Duration {
+        self.heartbeat.min(self.frame_timeout / 4)
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Nothing came yet.
+    Silent,
+    /// Something came; the handshake is not complete.
+    Greeting,
+    /// A session.
+    Open,
+    /// All has been said; closed at this time at the latest.
+    Closing(Time),
+}
+
+/// What the clocks of one connection need to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Liveness {
+    pub(super) phase: Phase,
+    /// When the phase began.
+    since: Time,
+    heard: Time,
+    pinged: bool,
+    /// When the peer last took bytes, or when bytes began to wait.
+    taken: Time,
+    /// The number of complete frames, and when it was first seen with an incomplete one behind it.
+    stuck: Option<(u64, Time)>,
+}
+
+/// What a look found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// Nothing to do until then.
+    Fine(Time),
+    /// Ask for a sign of life; look again then.
+    Ping(Time),
+    /// Over.
+    Over(Cause),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Cause {
+    /// It has been said why already.
+    Closed,
+    /// No handshake in time.
+    Handshake,
+    /// Silent for too long.
+    Silent,
+    /// What has begun to come does not get on.
+    Frame,
+    /// It takes nothing.
+    Stall,
+}
+
+impl Liveness {
+    pub(super) fn new(now: Time) -> Self {
+        Self { phase: Phase::Silent, since: now, heard: now, pinged: false, taken: now, stuck: None }
+    }
+
+    /// Bytes came.
+    pub(super) fn heard(&mut self, now: Time) {
+        self.heard = now;
+        self.pinged = false;
+    }
+
+    /// The peer took bytes, or bytes began to wait for it.
+    pub(super) fn taken(&mut self, now: Time) {
+        self.taken = now;
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase, now: Time) {
+        self.phase = phase;
+        self.since = now;
+    }
+
+    /// How it stands with a connection that has this incomplete and so many bytes waiting for it. Nothing before
+    /// `floor` counts against it.
+    pub(super) fn look(
+        &mut self,
+        now: Time,
+        floor: Time,
+        clocks: &Clocks,
+        incomplete: Option<Incomplete>,
+        waiting: bool,
+    ) -> Verdict {
+        let since = self.since.max(floor);
+        match self.phase {
+            Phase::Silent if clocks.silence_allowed => Verdict::Fine(Time::NEVER),
+            Phase::Silent | Phase::Greeting => due(now, since + clocks.handshake_timeout, Cause::Handshake),
+            Phase::Closing(until) => due(now, until, Cause::Closed),
+            Phase::Open => self.look_at_session(now, floor, clocks, incomplete, waiting),
+        }
+    }
+
+    fn look_at_session(
+        &mut self,
+        now: Time,
+        floor: Time,
+        clocks: &Clocks,
+        incomplete: Option<Incomplete>,
+        waiting: bool,
+    ) -> Verdict {
+        let mut next = now + clocks.between_looks();
+        if waiting {
+            let stalled = self.taken.max(floor) + clocks.outbox_stall;
+            if now >= stalled {
+                return Verdict::Over(Cause::Stall);
+            }
+            next = next.min(stalled);
+        }
+        if self.stuck(now, floor, clocks, incomplete) {
+            return Verdict::Over(Cause::Frame);
+        }
+        let heard = self.heard.max(floor);
+        if now >= heard + clocks.heartbeat_timeout {
+            return Verdict::Over(Cause::Silent);
+        }
+        if now < heard + clocks.heartbeat {
+            return Verdict::Fine(next.min(heard + clocks.heartbeat));
+        }
+        next = next.min(heard + clocks.heartbeat_timeout);
+        if self.pinged {
+            return Verdict::Fine(next);
+        }
+        self.pinged = true;
+        Verdict::Ping(next)
+    }
+
+    /// Whether a frame or a message in fragments has begun and does not get on. Looks are rare, so it is given up to one
+    /// look more than its time.
+    fn stuck(&mut self, now: Time, floor: Time, clocks: &Clocks, incomplete: Option<Incomplete>) -> bool {
+        let Some(incomplete) = incomplete else {
+            self.stuck = None;
+            return false;
+        };
+        let since = match self.stuck {
+            Some((frames, since)) if frames == incomplete.frames => since.max(floor),
+            _ => {
+                self.stuck = Some((incomplete.frames, now));
+                now
+            }
+        };
+        let waited = now.since(since);
+        let due_bytes = waited.as_secs().saturating_mul(FRAME_BYTES_PER_SECOND_MIN);
+        waited >= clocks.frame_timeout && (incomplete.bytes as u64) < due_bytes.max(1)
+    }
+}
+
+fn due(now: Time, at: Time, cause: Cause) -> Verdict {
+    if now >= at { Verdict::Over(cause) } else { Verdict::Fine(at) }
+}
+
+/// When which connection is to be looked at.
+#[derive(Debug)]
+pub(super) struct Agenda {
+    entries: BinaryHeap<Reverse<(Time, u64, u32)>>,
+    tick_micros: u64,
+}
+
+/// One connection's place in the agenda: only the entry with this time counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Appointment(Time);
+
+impl Appointment {
+    pub(super) const NONE: Self = Self(Time::NEVER);
+}
+
+impl Agenda {
+    pub(super) fn new(clocks: &Clocks) -> Self {
+        let shortest =
+            clocks.heartbeat.min(clocks.handshake_timeout).min(clocks.frame_timeout).min(clocks.outbox_stall);
+        let tick = u64::try_from(shortest.as_micros() / 8).unwrap_or(TICK_MICROS_MAX);
+        Self { entries: BinaryHeap::new(), tick_micros: tick.clamp(1_000, TICK_MICROS_MAX) }
+    }
+
+    /// Looks at a connection at this time, unless an earlier look is due anyway.
+    pub(super) fn at_latest(&mut self, time: Time, place: u32, serial: u64, appointment: &mut Appointment) {
+        if time < appointment.0 {
+            let time = Time(time.0.div_ceil(self.tick_micros).saturating_mul(self.tick_micros));
+            *appointment = Appointment(time);
+            self.entries.push(Reverse((time, serial, place)));
+        }
+    }
+
+    /// The next connection that is due, with the time of its entry; see [`Self::keeps`].
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<(Time, u64, u32)> {
+        let due = self.entries.peek().is_some_and(|Reverse((time, ..))| *time <= now);
+        if due { self.entries.pop().map(|Reverse(entry)| entry) } else { None }
+    }
+
+    /// Whether an entry is the connection's latest appointment; if so, it has none from now on.
+    pub(super) fn keeps(time: Time, appointment: &mut Appointment) -> bool {
+        let keeps = appointment.0 == time;
+        if keeps {
+            *appointment = Appointment::NONE;
+        }
+        keeps
+    }
+
+    pub(super) fn next(&self) -> Option<Time> {
+        self.entries.peek().map(|Reverse((time, ..))| *time)
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.entries.shrink_to(self.entries.len() * 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOCKS: Clocks = Clocks {
+        heartbeat: Duration::from_secs(5),
+        heartbeat_timeout: Duration::from_secs(15),
+        handshake_timeout: Duration::from_secs(5),
+        frame_timeout: Duration::from_secs(30),
+        outbox_stall: Duration::from_secs(30),
+        silence_allowed: true,
+    };
+
+    fn seconds(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1_000)
+    }
+
+    fn open() -> Liveness {
+        let mut liveness = Liveness::new(Time::ZERO);
+        liveness.enter(Phase::Open, Time::ZERO);
+        liveness
+    }
+
+    fn look(liveness: &mut Liveness, at: u64, incomplete: Option<Incomplete>, waiting: bool) -> Verdict {
+        liveness.look(seconds(at), Time::ZERO, &CLOCKS, incomplete, waiting)
+    }
+
+    #[test]
+    fn a_silent_session_is_asked_once_and_then_given_up() {
+        let mut session = open();
+        assert_eq!(look(&mut session, 4, None, false), Verdict::Fine(seconds(5)));
+        assert_eq!(look(&mut session, 5, None, false), Verdict::Ping(seconds(10)));
+        assert_eq!(look(&mut session, 10, None, false), Verdict::Fine(seconds(15)));
+        assert_eq!(look(&mut session, 15, None, false), Verdict::Over(Cause::Silent));
+        session.heard(seconds(14));
+        assert_eq!(look(&mut session, 15, None, false), Verdict::Fine(seconds(19)));
+        assert_eq!(look(&mut session, 19, None, false), Verdict::Ping(seconds(24)));
+    }
+
+    #[test]
+    fn a_stall_of_the_manager_is_nobodys_fault() {
+        let mut session = open();
+        let woken = seconds(25);
+        let verdict = session.look(woken, woken, &CLOCKS, None, true);
+        assert_eq!(verdict, Verdict::Fine(seconds(30)));
+        assert_eq!(session.look(seconds(40), woken, &CLOCKS, None, false), Verdict::Over(Cause::Silent));
+    }
+
+    #[test]
+    fn handshakes_have_a_clock_from_the_first_byte_or_from_the_start() {
+        let mut fresh = Liveness::new(Time::ZERO);
+        assert_eq!(look(&mut fresh, 1_000, None, false), Verdict::Fine(Time::NEVER));
+        let strict = Clocks { silence_allowed: false, ..CLOCKS };
+        let verdict = fresh.look(seconds(5), Time::ZERO, &strict, None, false);
+        assert_eq!(verdict, Verdict::Over(Cause::Handshake));
+        fresh.enter(Phase::Greeting, seconds(1_000));
+        assert_eq!(look(&mut fresh, 1_004, None, false), Verdict::Fine(seconds(1_005)));
+        assert_eq!(look(&mut fresh, 1_005, None, false), Verdict::Over(Cause::Handshake));
+    }
+
+    #[test]
+    fn who_takes_nothing_is_dropped() {
+        let mut session = open();
+        session.heard(seconds(29));
+        assert_eq!(look(&mut session, 29, None, true), Verdict::Fine(seconds(30)));
+        session.taken(seconds(29));
+        session.heard(seconds(58));
+        assert_eq!(look(&mut session, 58, None, true), Verdict::Fine(seconds(59)));
+        assert_eq!(look(&mut session, 59, None, true), Verdict::Over(Cause::Stall));
+    }
+
+    #[test]
+    fn a_frame_gets_on_or_its_sender_goes() {
+        let mut session = open();
+        let incomplete = |frames, bytes| Some(Incomplete { frames, bytes });
+        for at in 0..30 {
+            session.heard(seconds(at));
+            assert!(matches!(look(&mut session, at, incomplete(1, 1), false), Verdict::Fine(_)));
+        }
+        session.heard(seconds(30));
+        assert!(matches!(look(&mut session, 30, incomplete(1, 30 * 16 * 1024), false), Verdict::Fine(_)));
+        assert!(matches!(look(&mut session, 30, incomplete(2, 1), false), Verdict::Fine(_)), "progress");
+        session.heard(seconds(60));
+        assert_eq!(look(&mut session, 60, incomplete(2, 1_000), false), Verdict::Over(Cause::Frame));
+    }
+
+    #[test]
+    fn only_the_last_appointment_counts() {
+        let mut agenda = Agenda::new(&CLOCKS);
+        let mut appointment = Appointment::NONE;
+        agenda.at_latest(seconds(9), 1, 7, &mut appointment);
+        agenda.at_latest(seconds(12), 1, 7, &mut appointment);
+        agenda.at_latest(seconds(3), 1, 7, &mut appointment);
+        assert_eq!(agenda.pop_due(seconds(2)), None);
+        let (time, serial, place) = agenda.pop_due(seconds(3)).unwrap();
+        assert_eq!((serial, place), (7, 1));
+        assert!(Agenda::keeps(time, &mut appointment));
+        let (stale, ..) = agenda.pop_due(seconds(20)).unwrap();
+        assert!(!Agenda::keeps(stale, &mut appointment));
+        assert_eq!(agenda.next(), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! The manager: the scheduler, and around it the sockets, the clock and the owner's handle.
+//!
+//! In reading order: [`handle`] is the way in; `driver` is the one task, and its turn; `accept` and `greeting` let
+//! connections in; `session` is the table of them; `reading` and `writing` are the two halves of a turn, with `translate`
+//! between the words of the wire and those of the scheduler, and `outgoing` between messages and writes; `liveness` decides
+//! who is still there; `stopping` is the way out. `ready` tells which sockets have something to do. `status` and `events`
+//! are for people.
+
+mod accept;
+mod config;
+mod descriptors;
+mod driver;
+mod error;
+mod events;
+mod greeting;
+pub mod handle;
+mod liveness;
+mod outgoing;
+mod places;
+mod reading;
+mod ready;
+mod session;
+mod status;
+mod stopping;
+mod stream;
+mod translate;
+mod writing;
+
+pub use config::Config;
+pub use error::Error;
+pub use events::{Events, Notice, Watched};
+pub use handle::{Builder, Manager, SystemReport};
+pub use stream::Duplex;
+
+/// What this software calls itself to its peers.
+const SOFTWARE: &str = concat!("proletariat ", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests;

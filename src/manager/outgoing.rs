@@ -1,0 +1,211 @@
+//! What waits to be written to one peer.
+//!
+//! The executions of a turn for one worker, and the ends of a turn for one client, go in one message: they are gathered
+//! here, and sealed when something else has to be said or when the turn is over. What they are gathered in belongs to the
+//! turn and not to the connection, so that an idle connection holds nothing.
+
+use super::stream::Stream;
+use crate::net::{Order, Outbox};
+use proletariat_protocol::Payload;
+use proletariat_protocol::limits::ENTRIES_PER_MESSAGE_MAX;
+use proletariat_protocol::message::{AssignedExecution, JobOutcome, ManagerMessage};
+use std::io::{self, IoSlice};
+use std::mem;
+use std::task::{Context, Poll};
+
+/// A gathered message is sealed at so many bytes, so that it stays a message of one frame.
+const GATHERED_BYTES_MAX: usize = 128 * 1024;
+/// What an entry adds to its head at most, its kind apart, in bytes.
+const ENTRY_BYTES: usize = 64;
+/// Slices of one vectored write.
+const SLICES: usize = 16;
+/// Writes to one peer in one turn; who takes more waits for the next, so that one peer never holds up the others.
+const WRITES_PER_TURN: usize = 16;
+/// Gatherings kept for the next turn.
+const POOL: usize = 64;
+
+/// Bytes for one peer, in order.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// What goes before any message: the answer in the handshake, or a refusal.
+    first: Vec<u8>,
+    first_written: usize,
+    outbox: Outbox,
+    gathered: Option<Box<Gathered>>,
+}
+
+/// Entries of one message in the making; of one kind at a time.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    executions: Vec<AssignedExecution>,
+    outcomes: Vec<JobOutcome>,
+    payloads: Vec<Payload>,
+    bytes: usize,
+}
+
+/// Empty gatherings, for whoever needs one in this turn.
+#[derive(Debug, Default)]
+pub(super) struct GatheredPool(
+    #[expect(clippy::vec_box, reason = "they move into connections")] Vec<Box<Gathered>>,
+);
+
+/// What became of a flush.
+#[derive(Debug)]
+pub(super) enum Flushed {
+    /// Nothing waits.
+    All,
+    /// The peer takes no more now.
+    Blocked,
+    /// The peer takes more, in the next turn.
+    More,
+    /// The connection is lost.
+    Lost(io::Error),
+}
+
+impl Outgoing {
+    /// Bytes that wait, what is being gathered apart.
+    pub(super) fn bytes(&self) -> usize {
+        self.first.len() - self.first_written + self.outbox.bytes()
+    }
+
+    /// Bytes before any message.
+    pub(super) fn put_first(&mut self, bytes: Vec<u8>) {
+        self.first = bytes;
+        self.first_written = 0;
+    }
+
+    /// A message that is not gathered.
+    pub(super) fn push(
+        &mut self,
+        message: &ManagerMessage,
+        payloads: &[Payload],
+        order: Order,
+        pool: &mut GatheredPool,
+    ) {
+        self.seal(pool);
+        self.outbox.push(message, payloads, order);
+    }
+
+    /// One more execution for this worker.
+    pub(super) fn push_execution(
+        &mut self,
+        execution: AssignedExecution,
+        payload: Payload,
+        pool: &mut GatheredPool,
+    ) {
+        let bytes = ENTRY_BYTES + payload.len() + execution.kind.as_ref().map_or(0, String::len);
+        if bytes > GATHERED_BYTES_MAX {
+            let order = Order::Keyed(execution.assignment.0);
+            let message = ManagerMessage::Assign { executions: vec![execution] };
+            return self.push(&message, &[payload], order, pool);
+        }
+        let gathered = self.gathered(bytes, |gathered| gathered.outcomes.is_empty(), pool);
+        gathered.executions.push(execution);
+        gathered.payloads.push(payload);
+    }
+
+    /// One more ended job for this client.
+    pub(super) fn push_outcome(&mut self, outcome: JobOutcome, payload: Payload, pool: &mut GatheredPool) {
+        let bytes = ENTRY_BYTES + payload.len();
+        // With large messages under way, an end may have to follow the stream of its own job, and no other.
+        if bytes > GATHERED_BYTES_MAX || self.outbox.has_large() {
+            let order = Order::Keyed(outcome.job.0);
+            let message = ManagerMessage::Outcomes { jobs: vec![outcome] };
+            return self.push(&message, &[payload], order, pool);
+        }
+        let gathered = self.gathered(bytes, |gathered| gathered.executions.is_empty(), pool);
+        gathered.outcomes.push(outcome);
+        gathered.payloads.push(payload);
+    }
+
+    /// What is being gathered, with room for so many bytes more.
+    fn gathered(
+        &mut self,
+        bytes: usize,
+        same: impl Fn(&Gathered) -> bool,
+        pool: &mut GatheredPool,
+    ) -> &mut Gathered {
+        let fits = |gathered: &Gathered| {
+            same(gathered)
+                && gathered.bytes + bytes <= GATHERED_BYTES_MAX
+                && gathered.payloads.len() < ENTRIES_PER_MESSAGE_MAX
+        };
+        if self.gathered.as_deref().is_some_and(|gathered| !fits(gathered)) {
+            self.seal(pool);
+        }
+        let gathered = self.gathered.get_or_insert_with(|| pool.0.pop().unwrap_or_default());
+        gathered.bytes += bytes;
+        gathered
+    }
+
+    /// What has been gathered becomes a message.
+    pub(super) fn seal(&mut self, pool: &mut GatheredPool) {
+        let Some(mut gathered) = self.gathered.take() else { return };
+        if !gathered.executions.is_empty() {
+            let mut message = ManagerMessage::Assign { executions: mem::take(&mut gathered.executions) };
+            self.outbox.push(&message, &gathered.payloads, Order::Free);
+            if let ManagerMessage::Assign { executions } = &mut message {
+                gathered.executions = mem::take(executions);
+            }
+        } else {
+            let mut message = ManagerMessage::Outcomes { jobs: mem::take(&mut gathered.outcomes) };
+            self.outbox.push(&message, &gathered.payloads, Order::Free);
+            if let ManagerMessage::Outcomes { jobs } = &mut message {
+                gathered.outcomes = mem::take(jobs);
+            }
+        }
+        gathered.executions.clear();
+        gathered.outcomes.clear();
+        gathered.payloads.clear();
+        gathered.bytes = 0;
+        if pool.0.len() < POOL {
+            pool.0.push(gathered);
+        }
+    }
+
+    /// Writes what the peer takes. Tells also whether it took anything.
+    pub(super) fn flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> (Flushed, bool) {
+        let mut took = false;
+        for _ in 0..WRITES_PER_TURN {
+            match self.write(stream, cx) {
+                Poll::Ready(Ok(0)) if self.bytes() == 0 => return (Flushed::All, took),
+                Poll::Ready(Ok(0)) => return (Flushed::Lost(io::ErrorKind::WriteZero.into()), took),
+                Poll::Ready(Ok(_)) => took = true,
+                Poll::Ready(Err(error)) => return (Flushed::Lost(error), took),
+                Poll::Pending => return (Flushed::Blocked, took),
+            }
+        }
+        (Flushed::More, took)
+    }
+
+    /// One write; 0 if nothing waits.
+    fn write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.first.is_empty() {
+            let written = stream.poll_write(cx, &[IoSlice::new(&self.first[self.first_written..])]);
+            if let Poll::Ready(Ok(bytes)) = written {
+                self.first_written += bytes;
+                if self.first_written == self.first.len() {
+                    self.first = Vec::new();
+                    self.first_written = 0;
+                }
+            }
+            return written;
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = self.outbox.slices(&mut slices);
+        if filled == 0 {
+            return stream.poll_flush(cx).map_ok(|()| 0);
+        }
+        let written = stream.poll_write(cx, &slices[..filled]);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.outbox.advance(bytes);
+        }
+        written
+    }
+}
+
+impl GatheredPool {
+    pub(super) fn shrink(&mut self) {
+        self.0 = Vec::new();
+    }
+}

@@ -1,0 +1,223 @@
+//! A connection, and the table of all of them.
+
+use super::liveness::{Agenda, Appointment, Clocks, Liveness, Phase};
+use super::outgoing::Outgoing;
+use super::places::Places;
+use super::ready::{Bell, Doorbell};
+use super::stream::Stream;
+use super::translate::Speaker;
+use crate::net::Inbox;
+use proletariat_protocol::handshake::Refusal;
+use proletariat_protocol::{PeerId, Time};
+use proletariat_scheduler::OutboxLevel;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Waker;
+
+/// One connection from accept to close.
+#[derive(Debug)]
+pub(super) struct Session<C> {
+    /// Tells it from an earlier one at the same place.
+    pub(super) serial: u64,
+    pub(super) stream: Stream,
+    pub(super) bell: Arc<Bell<C>>,
+    pub(super) waker: Waker,
+    pub(super) address: Option<IpAddr>,
+    pub(super) liveness: Liveness,
+    pub(super) appointment: Appointment,
+    /// What came before the greeting was complete.
+    pub(super) greeting: Vec<u8>,
+    /// What a native peer is told in any case: one connection too many.
+    pub(super) closed: Option<Box<Refusal>>,
+    pub(super) inbox: Inbox,
+    pub(super) outgoing: Outgoing,
+    /// Who it is, while the scheduler knows it.
+    pub(super) speaker: Option<Speaker>,
+    /// What the scheduler was told last.
+    pub(super) level: OutboxLevel,
+    /// Whether it is on the list of those to flush.
+    pub(super) touched: bool,
+    /// Whether it is on the list of those that had more to read or write than a turn allows.
+    pub(super) unfinished: bool,
+    /// Whether the sending half has been ended.
+    pub(super) shut: bool,
+}
+
+/// All connections.
+#[derive(Debug)]
+pub(super) struct Connections<C> {
+    slots: Vec<Option<Box<Session<C>>>>,
+    free: Vec<u32>,
+    pub(super) places: Places,
+    pub(super) agenda: Agenda,
+    addresses: HashMap<IpAddr, usize>,
+    /// Those that have not said anything, oldest first, and some that have by now.
+    silent: VecDeque<(u32, u64)>,
+    silent_count: usize,
+    serial: u64,
+}
+
+impl<C: Send + 'static> Connections<C> {
+    pub(super) fn new(clocks: &Clocks) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            places: Places::default(),
+            agenda: Agenda::new(clocks),
+            addresses: HashMap::new(),
+            silent: VecDeque::new(),
+            silent_count: 0,
+            serial: 0,
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Connections from an address.
+    pub(super) fn count_from(&self, address: IpAddr) -> usize {
+        self.addresses.get(&address).copied().unwrap_or(0)
+    }
+
+    /// Takes a new connection in; its place.
+    pub(super) fn open(
+        &mut self,
+        stream: Stream,
+        address: Option<IpAddr>,
+        doorbell: &Arc<Doorbell<C>>,
+        payload_bytes_max: u64,
+        now: Time,
+    ) -> u32 {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("no system has so many descriptors")
+        });
+        self.serial += 1;
+        let bell = Bell::new(doorbell, place);
+        let session = Session {
+            serial: self.serial,
+            stream,
+            waker: Waker::from(Arc::clone(&bell)),
+            bell,
+            address,
+            liveness: Liveness::new(now),
+            appointment: Appointment::NONE,
+            greeting: Vec::new(),
+            closed: None,
+            inbox: Inbox::new(payload_bytes_max),
+            outgoing: Outgoing::default(),
+            speaker: None,
+            level: OutboxLevel::Clear,
+            touched: false,
+            unfinished: false,
+            shut: false,
+        };
+        self.slots[place as usize] = Some(Box::new(session));
+        if let Some(address) = address {
+            *self.addresses.entry(address).or_default() += 1;
+        }
+        self.silent_count += 1;
+        self.silent.push_back((place, self.serial));
+        place
+    }
+
+    pub(super) fn at(&mut self, place: u32) -> Option<&mut Session<C>> {
+        self.slots.get_mut(place as usize)?.as_deref_mut()
+    }
+
+    /// The connection of a session, and its place.
+    pub(super) fn of(&mut self, peer: PeerId) -> Option<(u32, &mut Session<C>)> {
+        let place = self.places.find(peer)?;
+        let session = self.at(place)?;
+        Some((place, session))
+    }
+
+    /// Ends a connection here. Its session, if it has one, has been ended before.
+    pub(super) fn remove(&mut self, place: u32) {
+        self.leave_silence(place);
+        let Some(session) = self.slots.get_mut(place as usize).and_then(Option::take) else { return };
+        assert!(session.speaker.is_none(), "the scheduler still knows this session");
+        self.free.push(place);
+        if let Some(address) = session.address
+            && let Some(count) = self.addresses.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&address);
+            }
+        }
+    }
+
+    /// Puts a connection into another phase, to be looked at `by` then at the latest.
+    pub(super) fn enter(&mut self, place: u32, phase: Phase, now: Time, by: Time) {
+        self.leave_silence(place);
+        if let Some(session) = self.at(place) {
+            session.liveness.enter(phase, now);
+            self.look_at(place, by);
+        }
+    }
+
+    /// Looks at a connection at this time at the latest.
+    pub(super) fn look_at(&mut self, place: u32, by: Time) {
+        let Some(Some(session)) = self.slots.get_mut(place as usize) else { return };
+        self.agenda.at_latest(by, place, session.serial, &mut session.appointment);
+    }
+
+    /// The next connection to be looked at now.
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<u32> {
+        while let Some((time, serial, place)) = self.agenda.pop_due(now) {
+            if let Some(session) = self.at(place)
+                && session.serial == serial
+                && Agenda::keeps(time, &mut session.appointment)
+            {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// The one that has been silent for the longest, if more than `most` are.
+    pub(super) fn silent_over(&mut self, most: usize) -> Option<u32> {
+        if self.silent.len() > 2 * self.silent_count + 64 {
+            let slots = &self.slots;
+            self.silent.retain(|&(place, serial)| is_silent(slots, place, serial));
+        }
+        if self.silent_count <= most {
+            return None;
+        }
+        while let Some((place, serial)) = self.silent.pop_front() {
+            if is_silent(&self.slots, place, serial) {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// Every place that is taken.
+    pub(super) fn all(&self) -> Vec<u32> {
+        let taken = |(place, slot): (usize, &Option<Box<Session<C>>>)| {
+            slot.as_ref().and_then(|_| u32::try_from(place).ok())
+        };
+        self.slots.iter().enumerate().filter_map(taken).collect()
+    }
+
+    /// Gives memory of past crowds back.
+    pub(super) fn shrink(&mut self) {
+        self.agenda.shrink();
+        self.silent.shrink_to(2 * self.silent.len());
+        self.addresses.shrink_to(2 * self.addresses.len());
+    }
+
+    fn leave_silence(&mut self, place: u32) {
+        if self.at(place).is_some_and(|session| session.liveness.phase == Phase::Silent) {
+            self.silent_count -= 1;
+        }
+    }
+}
+
+fn is_silent<C>(slots: &[Option<Box<Session<C>>>], place: u32, serial: u64) -> bool {
+    let session = slots.get(place as usize).and_then(Option::as_ref);
+    session.is_some_and(|session| session.serial == serial && session.liveness.phase == Phase::Silent)
+}

@@ -1,0 +1,185 @@
+//! The state of the manager as JSON text. The scheduler's part is copied by the task that owns it; the text is made on
+//! another thread, so that a large fleet costs the jobs as little as possible.
+
+use super::config::Config;
+use super::handle::Command;
+use super::ready::Doorbell;
+use proletariat_protocol::handshake::Roles;
+use proletariat_protocol::{MessageId, PeerId, Time, limits};
+use proletariat_scheduler::{PeerStatus, QueueStatus, RangeStatus, Scheduler, Status, WorkerStatus};
+use serde_json::{Value, json};
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Who wants to know.
+#[derive(Debug)]
+pub(super) enum Asker {
+    /// A peer, by its own number for the request.
+    Peer(PeerId, MessageId),
+    /// The owner.
+    Owner(oneshot::Sender<String>),
+}
+
+/// Collects who wants to know, and answers all of them with one text.
+#[derive(Debug, Default)]
+pub(super) struct StatusDesk {
+    askers: Vec<Asker>,
+    /// A text is being made; those who ask meanwhile get the next one.
+    busy: bool,
+    limits: Value,
+}
+
+impl StatusDesk {
+    /// For a manager with these settings.
+    pub(super) fn new(config: &Config) -> Self {
+        Self { limits: limits_in_force(config), ..Self::default() }
+    }
+
+    pub(super) fn ask(&mut self, asker: Asker) {
+        self.askers.push(asker);
+    }
+
+    /// The text that was being made is ready.
+    pub(super) fn ready(&mut self) {
+        self.busy = false;
+    }
+
+    /// Begins an answer if somebody waits for one. It comes back as a command.
+    pub(super) fn answer(
+        &mut self,
+        now: Time,
+        scheduler: &Scheduler,
+        connections: usize,
+        address: SocketAddr,
+        doorbell: &Arc<Doorbell<Command>>,
+    ) {
+        if self.askers.is_empty() || self.busy {
+            return;
+        }
+        self.busy = true;
+        let askers = mem::take(&mut self.askers);
+        let status = scheduler.status(now);
+        let manager = json!({
+            "software": super::SOFTWARE,
+            "address": address.to_string(),
+            "uptime_ms": now.0 / 1_000,
+            "draining": status.draining,
+            "connections": connections,
+            "workers": status.workers.len(),
+            "queued_jobs": status.queued_jobs,
+            "queued_bytes": status.queued_bytes,
+            "open_jobs": status.open_jobs,
+            "assignments": status.assignments,
+            "set_aside": status.set_aside,
+            "finished": status.finished,
+            "requeued": status.requeued,
+            "unconfirmed_messages": status.unconfirmed_messages,
+        });
+        let (limits, doorbell) = (self.limits.clone(), Arc::clone(doorbell));
+        tokio::task::spawn_blocking(move || {
+            let text = text(manager, &status, limits);
+            // A manager that has ended owes nobody its state.
+            let _ = doorbell.send(Command::StatusText { askers, text });
+        });
+    }
+}
+
+fn text(manager: Value, status: &Status, limits: Value) -> String {
+    let workers: Vec<Value> = status.workers.iter().map(worker).collect();
+    let queues: Vec<Value> = status.queues.iter().map(queue).collect();
+    let peers: Vec<Value> = status.peers.iter().map(peer).collect();
+    json!({ "manager": manager, "workers": workers, "queues": queues, "peers": peers, "limits": limits })
+        .to_string()
+}
+
+fn worker(worker: &WorkerStatus) -> Value {
+    let range = |range: &RangeStatus| {
+        json!({
+            "from": range.from,
+            "guarantee": range.guarantee,
+            "limit": range.limit,
+            "used": range.used,
+            "free": range.free,
+        })
+    };
+    let stopping: Vec<Value> = worker
+        .stopping
+        .iter()
+        .map(|(assignment, age)| json!({ "assignment": assignment.0, "age_ms": millis(*age) }))
+        .collect();
+    json!({
+        "peer": worker.peer.0,
+        "name": worker.name,
+        "slots": worker.slots,
+        "withdrawn": worker.withdrawn,
+        "paused": worker.paused,
+        "kinds": worker.kinds,
+        "paused_kinds": worker.paused_kinds,
+        "ranges": worker.ranges.iter().map(range).collect::<Vec<_>>(),
+        "running": worker.running,
+        "stopping": stopping,
+    })
+}
+
+fn queue(queue: &QueueStatus) -> Value {
+    json!({
+        "kind": queue.kind,
+        "priority": queue.priority,
+        "queued": queue.queued,
+        "offered": queue.offered,
+    })
+}
+
+fn peer(peer: &PeerStatus) -> Value {
+    json!({
+        "peer": peer.peer.0,
+        "name": peer.name,
+        "roles": role_names(peer.roles),
+        "open_jobs": peer.open_jobs,
+        "queued_jobs": peer.queued_jobs,
+    })
+}
+
+fn role_names(roles: Roles) -> Vec<&'static str> {
+    [("client", roles.client), ("worker", roles.worker), ("admin", roles.admin)]
+        .into_iter()
+        .filter_map(|(name, has)| has.then_some(name))
+        .collect()
+}
+
+/// Every bound in force; 0: none.
+fn limits_in_force(config: &Config) -> Value {
+    let scheduler = &config.scheduler;
+    json!({
+        "max_connections": config.connections_max,
+        "max_connections_per_address": config.connections_per_address_max,
+        "handshake_timeout_ms": millis(config.handshake_timeout),
+        "frame_timeout_ms": millis(config.frame_timeout),
+        "heartbeat_ms": millis(config.heartbeat),
+        "heartbeat_timeout_ms": millis(config.heartbeat_timeout),
+        "max_payload": scheduler.payload_bytes_max,
+        "max_queued_jobs": scheduler.queued_jobs_max,
+        "max_queued_jobs_per_client": scheduler.queued_jobs_per_client_max,
+        "max_queued_bytes": scheduler.queued_bytes_max,
+        "max_attempts": scheduler.max_attempts,
+        "outbox_pause_bytes": config.outbox_pause_bytes,
+        "outbox_stall_ms": millis(config.outbox_stall),
+        "max_outbox_bytes": config.outbox_bytes_max,
+        "max_slots": limits::SLOTS_MAX,
+        "max_ranges": limits::RANGES_MAX,
+        "max_kinds": limits::KINDS_MAX,
+        "max_name_bytes": limits::NAME_BYTES_MAX,
+        "max_key_bytes": limits::KEY_BYTES_MAX,
+        "max_system_message_bytes": limits::SYSTEM_MESSAGE_BYTES_MAX,
+        "max_frame_bytes": limits::FRAME_BYTES_MAX,
+        "max_jobs_per_submit": limits::JOBS_PER_SUBMIT_MAX,
+        "max_clock_ms": limits::CLOCK_MILLIS_MAX,
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

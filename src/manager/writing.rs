@@ -1,0 +1,169 @@
+//! What goes out: actions of the scheduler become messages, and each connection that got some is written once a turn.
+
+use super::driver::Driver;
+use super::liveness::Phase;
+use super::outgoing::Flushed;
+use super::translate::{self, Word};
+use crate::net::Order;
+use proletariat_protocol::message::ManagerMessage;
+use proletariat_protocol::{PeerId, Time};
+use proletariat_scheduler::{Action, Event, MANAGER, OutboxLevel};
+use std::mem;
+use std::task::{Context, Poll};
+
+impl Driver {
+    /// Does what the scheduler wants.
+    pub(super) fn act(&mut self, action: Action, now: Time) {
+        match action {
+            Action::Assign(assign) => {
+                let Some((place, session)) = self.connections.of(assign.worker) else { return };
+                let (execution, payload) = translate::execution(assign);
+                session.outgoing.push_execution(execution, payload, &mut self.pool);
+                self.touch(place);
+            }
+            Action::Deliver { client, job, outcome } => {
+                let Some((place, session)) = self.connections.of(client) else { return };
+                let (outcome, payload) = translate::outcome(job, outcome);
+                session.outgoing.push_outcome(outcome, payload, &mut self.pool);
+                self.touch(place);
+            }
+            Action::Notice(notice) => {
+                if !self.notices.send(notice) {
+                    self.scheduler.want_notices(false);
+                }
+            }
+            Action::ReleaseMemory => self.release_memory(),
+            Action::Disconnect { peer, code, message, retry } => {
+                let Some(place) = self.connections.places.find(peer) else { return };
+                tracing::info!(%peer, %code, message, "a session was ended");
+                let word = ManagerMessage::Leaving { code, message, retry, retry_after_ms: 0 };
+                self.send_away(place, &word, now);
+            }
+            Action::SystemReport { to: MANAGER, id, sent_to, received_by } => {
+                if let Some(report) = self.reports.remove(&id) {
+                    // Who asked may have stopped waiting.
+                    let _ = report.send((sent_to, received_by));
+                }
+            }
+            other => {
+                if let Ok(word) = translate::say(other) {
+                    self.say(&word);
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, word: &Word) {
+        let Some((place, session)) = self.connections.of(word.to) else { return };
+        let payloads = word.payload.as_slice();
+        session.outgoing.push(&word.message, payloads, word.order, &mut self.pool);
+        self.touch(place);
+    }
+
+    /// A message of the driver's own for a session that may be over by now.
+    pub(super) fn send(
+        &mut self,
+        peer: PeerId,
+        message: ManagerMessage,
+        payload: proletariat_protocol::Payload,
+    ) {
+        self.say(&Word { to: peer, message, payload: Some(payload), order: Order::Free });
+    }
+
+    /// Asks for a sign of life.
+    pub(super) fn ping(&mut self, place: u32) {
+        let Some(session) = self.connections.at(place) else { return };
+        session.outgoing.push(&ManagerMessage::Ping, &[], Order::Free, &mut self.pool);
+        self.touch(place);
+    }
+
+    /// Has a connection flushed at the end of the turn.
+    pub(super) fn touch(&mut self, place: u32) {
+        if let Some(session) = self.connections.at(place)
+            && !session.touched
+        {
+            session.touched = true;
+            self.touched.push(place);
+        }
+    }
+
+    /// Writes each connection that got something once.
+    pub(super) fn flush_touched(&mut self, now: Time) {
+        let mut touched = mem::take(&mut self.touched);
+        for place in touched.drain(..) {
+            self.flush(place, now);
+        }
+        // What a loss during the flush has touched waits for the next turn, which follows at once then.
+        mem::swap(&mut self.touched, &mut touched);
+        self.touched.append(&mut touched);
+    }
+
+    fn flush(&mut self, place: u32, now: Time) {
+        let Some(session) = self.connections.at(place) else { return };
+        session.touched = false;
+        session.outgoing.seal(&mut self.pool);
+        let waited = session.level != OutboxLevel::Clear;
+        let mut cx = Context::from_waker(&session.waker);
+        let (flushed, took) = session.outgoing.flush(&mut session.stream, &mut cx);
+        if took || !waited {
+            session.liveness.taken(now);
+        }
+        match flushed {
+            Flushed::Lost(error) => {
+                tracing::debug!(%error, "a write failed");
+                return self.lose(place, now, None);
+            }
+            Flushed::More if !session.unfinished => {
+                session.unfinished = true;
+                self.unfinished.push(place);
+            }
+            Flushed::All if matches!(session.liveness.phase, Phase::Closing(_)) => {
+                return self.shut(place, now);
+            }
+            Flushed::All | Flushed::Blocked | Flushed::More => {}
+        }
+        let waiting = session.outgoing.bytes() as u64;
+        if waiting > self.config.outbox_bytes_max {
+            return self.lose(place, now, Some("more waited for it than max_outbox_bytes"));
+        }
+        self.tell_level(place, waiting, now);
+    }
+
+    /// All has been written to a connection that is closing: no more is sent, and what still comes is read and dropped,
+    /// so that the system does not cut off what the peer has not read yet.
+    fn shut(&mut self, place: u32, now: Time) {
+        let Some(session) = self.connections.at(place) else { return };
+        if session.shut {
+            return;
+        }
+        let mut cx = Context::from_waker(&session.waker);
+        match session.stream.poll_shutdown(&mut cx) {
+            Poll::Ready(Ok(())) => session.shut = true,
+            Poll::Ready(Err(_)) => self.lose(place, now, None),
+            Poll::Pending => {}
+        }
+    }
+
+    /// Tells the scheduler how full an outbox is, when that has changed.
+    fn tell_level(&mut self, place: u32, waiting: u64, now: Time) {
+        let pause = self.config.outbox_pause_bytes;
+        let Some(session) = self.connections.at(place) else { return };
+        let level = match session.level {
+            _ if waiting == 0 => OutboxLevel::Clear,
+            OutboxLevel::Paused if waiting > pause / 2 => OutboxLevel::Paused,
+            _ if waiting > pause => OutboxLevel::Paused,
+            _ => OutboxLevel::Waiting,
+        };
+        if level == session.level {
+            return;
+        }
+        session.level = level;
+        let stalls = now + self.clocks.outbox_stall;
+        if let Some(speaker) = session.speaker {
+            self.tell(now, Event::Outbox { peer: speaker.peer, level });
+        }
+        if level != OutboxLevel::Clear {
+            self.connections.look_at(place, stalls);
+        }
+    }
+}
