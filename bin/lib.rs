@@ -7,4 +7,6 @@ pub mod exit;
 pub mod log;
 pub mod options;
 pub mod output;
+pub mod port_file;
+pub mod signals;
 pub mod terminal;

@@ -51,20 +51,11 @@ fn writer_to(output: impl Write + Send + 'static) -> (LogGuard, LogWriter) {
     let (sender, receiver) = sync_channel(LINES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&dropped);
-    let spawned = std::thread::Builder::new()
-        .name("log".into())
-        .spawn(move || write_all(output, &receiver, &counter));
+    let spawned =
+        std::thread::Builder::new().name("log".into()).spawn(move || write_all(output, &receiver, &counter));
     // Without a thread the receiver is gone and every line counts as dropped: logging must not end a daemon.
     drop(spawned);
-    (
-        LogGuard {
-            lines: Some(sender.clone()),
-        },
-        LogWriter {
-            lines: sender,
-            dropped,
-        },
-    )
+    (LogGuard { lines: Some(sender.clone()) }, LogWriter { lines: sender, dropped })
 }
 
 fn write_all(mut output: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64) {
@@ -164,16 +155,10 @@ mod tests {
         let (guard, writer) = writer_to(output);
         let lines = LINES_MAX + 1_000;
         for number in 0..lines {
-            writer
-                .make_writer()
-                .write_all(format!("line {number}\n").as_bytes())
-                .unwrap();
+            writer.make_writer().write_all(format!("line {number}\n").as_bytes()).unwrap();
         }
         let lost = writer.dropped.load(Ordering::Relaxed);
-        assert!(
-            lost >= 999,
-            "{lost} dropped of {lines}, {LINES_MAX} fit and one is being written"
-        );
+        assert!(lost >= 999, "{lost} dropped of {lines}, {LINES_MAX} fit and one is being written");
         drop(open);
         drop(guard);
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();

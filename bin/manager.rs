@@ -1,1 +1,5 @@
-fn main() {}
+//! The executable `manager`.
+
+fn main() -> std::process::ExitCode {
+    proletariat_cli::commands::manager::main()
+}

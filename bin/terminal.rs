@@ -22,11 +22,8 @@ impl ColorChoice {
     #[must_use]
     pub fn from_arguments(arguments: &[OsString]) -> Self {
         let mut choice = Self::Auto;
-        let mut words = arguments
-            .iter()
-            .skip(1)
-            .filter_map(|word| word.to_str())
-            .take_while(|word| *word != "--");
+        let mut words =
+            arguments.iter().skip(1).filter_map(|word| word.to_str()).take_while(|word| *word != "--");
         while let Some(word) = words.next() {
             let value = match word.strip_prefix("--color") {
                 Some("") => words.next(),
@@ -77,21 +74,13 @@ impl From<ColorChoice> for clap::ColorChoice {
 /// A word in red, where colour is on.
 #[must_use]
 pub fn red(text: &str, on: bool) -> String {
-    if on {
-        format!("\x1b[31m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    if on { format!("\x1b[31m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// A word in bold, where colour is on.
 #[must_use]
 pub fn bold(text: &str, on: bool) -> String {
-    if on {
-        format!("\x1b[1m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    if on { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// One line to standard error. A closed standard error is nobody's fault and stops nothing.

@@ -1,9 +1,17 @@
 //! `manager`: takes jobs from clients and gives them to workers.
 
-use super::{CleanupOptions, CommonOptions, DrainOptions};
+use super::{CommonOptions, DrainOptions, begin, runtime};
+use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, size};
+use crate::options::{Parsed, Surroundings, parse};
+use crate::port_file::PortFile;
+use crate::signals::Signals;
+use crate::terminal::ended;
 use clap::{Args, Parser, ValueEnum};
-use std::path::PathBuf;
+use proletariat::Manager;
+use proletariat::manager::{Builder, Error};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -34,6 +42,17 @@ pub struct ManagerOptions {
     drain: DrainOptions,
     #[command(flatten)]
     bounds: BoundOptions,
+}
+
+/// When memory is given back.
+#[derive(Args, Debug)]
+struct CleanupOptions {
+    /// Give memory back after so many finished jobs
+    #[arg(long, value_name = "JOBS", default_value_t = 1000)]
+    cleanup_reqs: u64,
+    /// Give memory back after so long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    cleanup_checkint: Duration,
 }
 
 /// How jobs go to workers.
@@ -121,4 +140,114 @@ enum SelectorName {
     TwoChoices,
     /// One after the other
     RoundRobin,
+}
+
+impl SelectorName {
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// The executable `manager`.
+#[must_use]
+pub fn main() -> ExitCode {
+    ended(run(&Surroundings::of_this_process()))
+}
+
+fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
+    let parsed = parse::<ManagerOptions>(surroundings)?;
+    let _log = begin(&parsed.options.common, &parsed.warnings, "info");
+    let builder = builder(&parsed)?;
+    let options = parsed.options;
+    runtime()?.block_on(async {
+        // Taken over before anybody can know that we are here.
+        let signals = Signals::new()?;
+        let manager = builder.start().map_err(cannot_start)?;
+        let port = manager.local_addr().port();
+        let _port_file = options.port_file.as_deref().map(|path| write_port(path, port)).transpose()?;
+        until_told(&manager, signals, options.drain.drain_timeout).await
+    })
+}
+
+/// Serves until a signal comes, then drains; a second signal ends it at once.
+async fn until_told(
+    manager: &Manager,
+    mut signals: Signals,
+    drain_timeout: Duration,
+) -> Result<Exit, Failure> {
+    tokio::select! {
+        () = signals.next() => {}
+        () = manager.ended() => return Err(Failure::new(Exit::Failed, "the manager has ended unexpectedly")),
+    }
+    tracing::info!(?drain_timeout, "draining; a second signal ends it at once");
+    tokio::select! {
+        () = manager.drain(drain_timeout) => Ok(Exit::Done),
+        () = signals.next() => Ok(Exit::Interrupted),
+    }
+}
+
+fn write_port(path: &Path, port: u16) -> Result<PortFile, Failure> {
+    let failed = |error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()));
+    PortFile::write(path, port).map_err(failed)
+}
+
+fn cannot_start(error: Error) -> Failure {
+    let exit = match error {
+        Error::Setting(_) | Error::Selector(..) | Error::NotLoopback(_) => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+fn builder(parsed: &Parsed<ManagerOptions>) -> Result<Builder, Failure> {
+    let ManagerOptions { common, insecure, dispatch, cleanup, bounds, .. } = &parsed.options;
+    let address = common.address(&parsed.sources)?;
+    let mut builder = Manager::builder()
+        .host(address.host)
+        .port(address.port)
+        .insecure(*insecure)
+        .cleanup_reqs(cleanup.cleanup_reqs)
+        .cleanup_checkint(cleanup.cleanup_checkint);
+    builder = dispatch.apply(builder)?;
+    Ok(bounds.apply(builder))
+}
+
+impl DispatchOptions {
+    fn apply(&self, mut builder: Builder) -> Result<Builder, Failure> {
+        if self.classic {
+            builder = builder.classic();
+        }
+        if let Some(slots) = self.avail_threshold {
+            builder = builder.avail_threshold(slots);
+        }
+        if let Some(wait) = self.distrib_randmax {
+            builder = builder.distrib_randmax(wait);
+        }
+        builder
+            .sacred_guarantees(self.sacred_guarantees)
+            .hold_similar_work(self.hold_similar_work)
+            .max_attempts(self.max_attempts)
+            .heartbeat(self.heartbeat)
+            .heartbeat_timeout(self.heartbeat_timeout)
+            .no_json(self.no_json)
+            .selector_name(&self.selector.name())
+            .map_err(cannot_start)
+    }
+}
+
+impl BoundOptions {
+    fn apply(&self, builder: Builder) -> Builder {
+        builder
+            .max_connections(self.max_connections)
+            .max_connections_per_address(self.max_connections_per_address)
+            .handshake_timeout(self.handshake_timeout)
+            .frame_timeout(self.frame_timeout)
+            .max_payload(self.max_payload)
+            .max_queued_jobs(self.max_queued_jobs)
+            .max_queued_jobs_per_client(self.max_queued_jobs_per_client)
+            .max_queued_bytes(self.max_queued_bytes)
+            .outbox_pause_bytes(self.outbox_pause_bytes)
+            .outbox_stall(self.outbox_stall)
+            .max_outbox_bytes(self.max_outbox_bytes)
+    }
 }

@@ -4,11 +4,15 @@ pub mod client;
 pub mod manager;
 pub mod worker;
 
+use crate::exit::{Exit, Failure};
+use crate::log::{self, LogGuard};
 use crate::options::value::{HostPort, duration, host_port};
-use crate::terminal::ColorChoice;
+use crate::options::{Address, Sources};
+use crate::terminal::{ColorChoice, say};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// What manager, worker and client all have.
 #[derive(Args, Clone, Debug)]
@@ -38,22 +42,32 @@ pub struct DrainOptions {
     pub drain_timeout: Duration,
 }
 
-/// When memory is given back.
-#[derive(Args, Clone, Debug)]
-pub struct CleanupOptions {
-    /// Give memory back after so many finished jobs
-    #[arg(long, value_name = "JOBS", default_value_t = 1000)]
-    pub cleanup_reqs: u32,
-    /// Give memory back after so long
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
-    pub cleanup_checkint: Duration,
-}
-
 /// What stands under the help of every executable.
 const OPTIONS_NOTE: &str = "\
 Every option can also be given as a variable (PROLETARIAT_AVAIL_THRESHOLD=1) or in the file of
 --config (avail_threshold = 1); a flag beats a variable, a variable beats the file. Durations read
 100ms, 2s, 5m (a bare number is milliseconds, 0 is none), sizes 20MiB.";
+
+impl CommonOptions {
+    /// The manager's address.
+    fn address(&self, sources: &Sources) -> Result<Address, Failure> {
+        Address::new(&self.host, self.port, sources)
+    }
+}
+
+/// What every command does first: tells what the options gave reason to tell, and starts logging.
+fn begin(options: &CommonOptions, warnings: &[String], level: &str) -> LogGuard {
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    log::start(level, options.debug, options.color)
+}
+
+/// One thread is enough for a command: the library's tasks are few, and a manager has its own.
+fn runtime() -> Result<Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))
+}
 
 #[cfg(test)]
 mod tests {
@@ -64,10 +78,7 @@ mod tests {
 
     fn parsed<T: Parser>(words: &[&str]) -> Result<Parsed<T>, Failure> {
         let arguments = words.iter().map(Into::into).collect();
-        parse(&Surroundings {
-            arguments,
-            ..Surroundings::default()
-        })
+        parse(&Surroundings { arguments, ..Surroundings::default() })
     }
 
     fn assert_help_names<T: CommandFactory>(names: &str) {
@@ -75,9 +86,7 @@ mod tests {
         command.clone().debug_assert();
         let help = command.render_long_help().to_string();
         for name in names.split_whitespace() {
-            let found = help
-                .split(|c: char| !c.is_alphanumeric() && c != '-')
-                .any(|word| word == name);
+            let found = help.split(|c: char| !c.is_alphanumeric() && c != '-').any(|word| word == name);
             assert!(found, "{name} is not in\n{help}");
         }
         assert!(help.contains("Examples:\n"));
@@ -111,10 +120,7 @@ mod tests {
             (&["client", "work", "x", "--priority", "-1"], "-1"),
             (&["client", "work", "x", "--timeout", "2592001s"], "--timeout"),
             (&["client", "work", "x", "--run-timeout", "31d"], "--run-timeout"),
-            (
-                &["client", "work", "x", "--assign-timeout", "1000h"],
-                "--assign-timeout",
-            ),
+            (&["client", "work", "x", "--assign-timeout", "1000h"], "--assign-timeout"),
             (&["client", "work", "x", "--output", "frobnicate"], "--output"),
             (&["client", "sysmsg"], "CONTENT"),
             (&["client", "sysmsg", "x", "--listen"], "--listen"),
@@ -142,13 +148,7 @@ mod tests {
             "--distribrandmax=100",
         ];
         parsed::<manager::ManagerOptions>(&words).unwrap();
-        let words = [
-            "worker",
-            "--priorityslots=1=30,2=20",
-            "--conretrytime",
-            "300ms",
-            "--answerthreshold=2",
-        ];
+        let words = ["worker", "--priorityslots=1=30,2=20", "--conretrytime", "300ms", "--answerthreshold=2"];
         parsed::<worker::WorkerOptions>(&words).unwrap();
     }
 

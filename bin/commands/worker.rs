@@ -1,8 +1,8 @@
 //! `worker`: offers slots to a manager and runs jobs in them.
 
-use super::{CleanupOptions, CommonOptions, DrainOptions};
+use super::{CommonOptions, DrainOptions};
 use crate::options::value::{Guarantees, KindNames, duration, guarantees, kinds};
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -31,6 +31,9 @@ pub struct WorkerOptions {
     /// A handler that comes with the worker
     #[arg(long, default_value = "echo")]
     builtin: Builtin,
+    /// Name of the worker in the manager's status
+    #[arg(long, default_value = "worker")]
+    name: String,
     /// After a cancelled job is told to stop, its slot is given up after so long
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     kill_grace: Duration,
@@ -44,9 +47,20 @@ pub struct WorkerOptions {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     manager_timeout: Duration,
     #[command(flatten)]
-    cleanup: CleanupOptions,
+    cleanup: WorkerCleanupOptions,
     #[command(flatten)]
     drain: DrainOptions,
+}
+
+/// A worker keeps nothing between jobs that it could give back; the ancestor's command lines and files work all the same.
+#[derive(Args, Debug)]
+struct WorkerCleanupOptions {
+    /// Taken for the ancestor's sake: this worker keeps nothing between jobs that it could give back
+    #[arg(long, value_name = "JOBS", default_value_t = 1000)]
+    cleanup_reqs: u64,
+    /// As --cleanup-reqs
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    cleanup_checkint: Duration,
 }
 
 /// Handlers that come with the worker.

@@ -30,10 +30,7 @@ impl Address {
             Some(other) if by_host >= by_port => other,
             _ => port,
         };
-        Ok(Self {
-            host: host.host.clone(),
-            port,
-        })
+        Ok(Self { host: host.host.clone(), port })
     }
 }
 

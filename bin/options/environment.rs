@@ -21,14 +21,11 @@ pub(super) fn read(
         let Some(value) = environment.get(&variable).filter(|value| !value.is_empty()) else {
             continue;
         };
-        let text = value
-            .to_str()
-            .ok_or_else(|| Failure::usage(format!("{variable}: not UTF-8")))?;
+        let text = value.to_str().ok_or_else(|| Failure::usage(format!("{variable}: not UTF-8")))?;
         // Container platforms describe a service called `proletariat` with variables of this form.
         if name == "port" && text.starts_with("tcp://") {
-            warnings.push(format!(
-                "{variable}={text} ignored: it describes a container's service, not a port"
-            ));
+            warnings
+                .push(format!("{variable}={text} ignored: it describes a container's service, not a port"));
             continue;
         }
         check(arg, value).map_err(|reason| Failure::usage(format!("{variable}: {reason}")))?;

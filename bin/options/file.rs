@@ -33,10 +33,7 @@ fn values(text: &str, known: &Known) -> Result<BTreeMap<String, String>, (usize,
         let known = known.get(name).filter(|_| name != CONFIG);
         let arg = known.ok_or_else(|| fault(key.span(), unknown_key(name, value.get_ref())))?;
         let text = as_text(value.get_ref()).ok_or_else(|| {
-            fault(
-                value.span(),
-                format!("{name}: no option takes a {}", type_name(value.get_ref())),
-            )
+            fault(value.span(), format!("{name}: no option takes a {}", type_name(value.get_ref())))
         })?;
         check(arg, OsStr::new(&text)).map_err(|reason| fault(value.span(), format!("{name}: {reason}")))?;
         values.insert(name.to_owned(), text);
@@ -69,11 +66,9 @@ fn as_text(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
-        DeValue::Integer(number) => Some(
-            i128::from_str_radix(number.as_str(), number.radix())
-                .ok()?
-                .to_string(),
-        ),
+        DeValue::Integer(number) => {
+            Some(i128::from_str_radix(number.as_str(), number.radix()).ok()?.to_string())
+        }
         DeValue::Float(number) => Some(number.as_str().to_owned()),
         DeValue::Boolean(on) => Some(on.to_string()),
         DeValue::Datetime(_) => None,
@@ -87,11 +82,7 @@ fn as_text(value: &DeValue<'_>) -> Option<String> {
                 let key: &toml::Spanned<std::borrow::Cow<'_, str>> = key;
                 Some(format!("{}={}", key.get_ref(), scalar(value.get_ref())?))
             };
-            table
-                .iter()
-                .map(pair)
-                .collect::<Option<Vec<_>>>()
-                .map(|pairs| pairs.join(","))
+            table.iter().map(pair).collect::<Option<Vec<_>>>().map(|pairs| pairs.join(","))
         }
     }
 }
@@ -117,10 +108,7 @@ mod tests {
             Arg::new("classic").value_parser(clap::builder::BoolishValueParser::new()),
             Arg::new("config"),
         ];
-        options
-            .into_iter()
-            .map(|arg| (arg.get_id().to_string(), arg))
-            .collect()
+        options.into_iter().map(|arg| (arg.get_id().to_string(), arg)).collect()
     }
 
     #[test]
@@ -134,41 +122,23 @@ mod tests {
             ("timeout", "1500"),
             ("classic", "true"),
         ];
-        assert_eq!(
-            values,
-            expected
-                .into_iter()
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .collect()
-        );
+        assert_eq!(values, expected.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
     }
 
     #[test]
     fn faults_name_the_line() {
         let bad = [
             ("\nprot = 1\n", 2, "unknown key \"prot\""),
-            (
-                "priority-slots = '1=2'",
-                1,
-                "unknown key \"priority-slots\" (keys are written with _)",
-            ),
+            ("priority-slots = '1=2'", 1, "unknown key \"priority-slots\" (keys are written with _)"),
             (
                 "\n\n[manager]\nport = 1",
                 3,
                 "unknown key \"manager\" (all keys stand at the top level, without sections)",
             ),
             ("config = 'x.toml'", 1, "unknown key \"config\""),
-            (
-                "port = 1\n\ntimeout = '2 s'",
-                3,
-                "timeout: invalid value '2 s': expected a duration like",
-            ),
+            ("port = 1\n\ntimeout = '2 s'", 3, "timeout: invalid value '2 s': expected a duration like"),
             ("classic = true\nport =\n", 2, ""),
-            (
-                "# x\nport = 70000",
-                2,
-                "port: invalid value '70000': 70000 is not in 0..=65535",
-            ),
+            ("# x\nport = 70000", 2, "port: invalid value '70000': 70000 is not in 0..=65535"),
             ("port = -1", 1, "port: invalid value '-1': -1 is not in 0..=65535"),
             ("kinds = [['a']]", 1, "kinds: no option takes a nested array"),
             ("classic = 2001-01-01", 1, "classic: no option takes a datetime"),

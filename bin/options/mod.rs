@@ -41,9 +41,7 @@ impl Surroundings {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         Self {
             arguments: std::env::args_os().collect(),
-            environment: variables
-                .filter(|(name, _)| name.starts_with(environment::PREFIX))
-                .collect(),
+            environment: variables.filter(|(name, _)| name.starts_with(environment::PREFIX)).collect(),
         }
     }
 }
@@ -110,18 +108,13 @@ pub fn parse<T: Parser>(surroundings: &Surroundings) -> Result<Parsed<T>, Failur
     }
     let sources = sources(&last, &layered);
     let options = T::from_arg_matches(&last).map_err(Failure::Parser)?;
-    Ok(Parsed {
-        options,
-        sources,
-        warnings,
-    })
+    Ok(Parsed { options, sources, warnings })
 }
 
 impl Layered {
     /// Puts a stronger layer over those that are there.
     fn add(&mut self, values: BTreeMap<String, String>, layer: Layer) {
-        self.0
-            .extend(values.into_iter().map(|(name, value)| (name, (value, layer))));
+        self.0.extend(values.into_iter().map(|(name, value)| (name, (value, layer))));
     }
 
     fn applied(&self, command: Command) -> Command {
@@ -129,17 +122,12 @@ impl Layered {
             Some((value, _)) if arg.get_long().is_some() => arg.default_value(value.clone()),
             _ => arg,
         };
-        command
-            .mut_args(with_default)
-            .mut_subcommands(|command| self.applied(command))
+        command.mut_args(with_default).mut_subcommands(|command| self.applied(command))
     }
 }
 
 fn matches(command: &Command, layered: &Layered, surroundings: &Surroundings) -> Result<ArgMatches, Failure> {
-    layered
-        .applied(command.clone())
-        .try_get_matches_from(&surroundings.arguments)
-        .map_err(Failure::Parser)
+    layered.applied(command.clone()).try_get_matches_from(&surroundings.arguments).map_err(Failure::Parser)
 }
 
 /// Adds the ancestor's names, and lets every switch be written with a value too (`--classic=false`): what a file turned
@@ -149,10 +137,7 @@ fn prepared(command: Command) -> Command {
 }
 
 fn prepared_arg(arg: Arg) -> Arg {
-    let run_together = arg
-        .get_long()
-        .filter(|name| name.contains('-'))
-        .map(|name| name.replace('-', ""));
+    let run_together = arg.get_long().filter(|name| name.contains('-')).map(|name| name.replace('-', ""));
     let arg = match run_together {
         Some(name) => arg.alias(name),
         None => arg,
@@ -186,10 +171,8 @@ fn options_of(command: &Command) -> Known {
 /// Whether the option's own parser takes the value. Asked for variables and files, so that the error can name the place.
 fn check(arg: &Arg, value: &OsStr) -> Result<(), String> {
     // The argument alone, without what ties it to others, in a command of its own: the parser cannot be called otherwise.
-    let alone = Arg::new("value")
-        .long("value")
-        .value_parser(arg.get_value_parser().clone())
-        .require_equals(true);
+    let alone =
+        Arg::new("value").long("value").value_parser(arg.get_value_parser().clone()).require_equals(true);
     let mut line = OsString::from("--value=");
     line.push(value);
     let outcome = Command::new("check")
@@ -214,11 +197,8 @@ fn reason(error: &clap::Error, value: &OsStr) -> String {
 }
 
 fn sources(matches: &ArgMatches, layered: &Layered) -> Sources {
-    let mut sources: BTreeMap<_, _> = layered
-        .0
-        .iter()
-        .map(|(name, (_, layer))| (name.clone(), *layer))
-        .collect();
+    let mut sources: BTreeMap<_, _> =
+        layered.0.iter().map(|(name, (_, layer))| (name.clone(), *layer)).collect();
     let mut level = Some(matches);
     while let Some(matches) = level {
         for id in matches.ids() {

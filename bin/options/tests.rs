@@ -40,10 +40,7 @@ enum Verb {
 
 fn surroundings(words: &[&str], environment: &[(&str, &str)]) -> Surroundings {
     Surroundings {
-        arguments: std::iter::once("small")
-            .chain(words.iter().copied())
-            .map(OsString::from)
-            .collect(),
+        arguments: std::iter::once("small").chain(words.iter().copied()).map(OsString::from).collect(),
         environment: environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
@@ -60,65 +57,33 @@ fn work(file: &str, words: &[&str], environment: &[(&str, &str)]) -> (Option<u64
     let mut on_disk = tempfile::NamedTempFile::new().unwrap();
     on_disk.write_all(file.as_bytes()).unwrap();
     let config = on_disk.path().to_str().unwrap().to_owned();
-    let words: Vec<_> = ["work", "--config", &config]
-        .into_iter()
-        .chain(words.iter().copied())
-        .collect();
+    let words: Vec<_> = ["work", "--config", &config].into_iter().chain(words.iter().copied()).collect();
     let parsed = small(&words, environment).unwrap();
-    let Verb::Work {
-        run_timeout, no_wait, ..
-    } = parsed.options.command
-    else {
-        panic!("not work")
-    };
-    (
-        run_timeout.map(|time| u64::try_from(time.as_millis()).unwrap()),
-        no_wait,
-    )
+    let Verb::Work { run_timeout, no_wait, .. } = parsed.options.command else { panic!("not work") };
+    (run_timeout.map(|time| u64::try_from(time.as_millis()).unwrap()), no_wait)
 }
 
 #[test]
 fn flag_beats_environment_beats_file_beats_default() {
     let (time, wait) = ("PROLETARIAT_RUN_TIMEOUT", "PROLETARIAT_NO_WAIT");
     assert_eq!(work("", &[], &[]), (None, false));
+    assert_eq!(work("run_timeout = '1s'\nno_wait = true", &[], &[]), (Some(1_000), true));
     assert_eq!(
-        work("run_timeout = '1s'\nno_wait = true", &[], &[]),
-        (Some(1_000), true)
-    );
-    assert_eq!(
-        work(
-            "run_timeout = '1s'\nno_wait = true",
-            &[],
-            &[(time, "2s"), (wait, "false")]
-        ),
+        work("run_timeout = '1s'\nno_wait = true", &[], &[(time, "2s"), (wait, "false")]),
         (Some(2_000), false)
     );
     assert_eq!(work("", &[], &[(time, "2s"), (wait, "1")]), (Some(2_000), true));
-    assert_eq!(
-        work("run_timeout = 1", &["--run-timeout", "3"], &[(time, "2s")]),
-        (Some(3), false)
-    );
-    assert_eq!(
-        work("no_wait = true", &["--no-wait=false"], &[(wait, "true")]),
-        (None, false)
-    );
+    assert_eq!(work("run_timeout = 1", &["--run-timeout", "3"], &[(time, "2s")]), (Some(3), false));
+    assert_eq!(work("no_wait = true", &["--no-wait=false"], &[(wait, "true")]), (None, false));
     assert_eq!(work("", &["--no-wait"], &[(wait, "false")]), (None, true));
-    assert_eq!(
-        work("run_timeout = 1", &[], &[(time, "")]),
-        (Some(1), false),
-        "an empty variable is none"
-    );
+    assert_eq!(work("run_timeout = 1", &[], &[(time, "")]), (Some(1), false), "an empty variable is none");
 }
 
 #[test]
 fn the_files_name_comes_from_the_environment_too() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"port = 7").unwrap();
-    let parsed = small(
-        &["status"],
-        &[("PROLETARIAT_CONFIG", file.path().to_str().unwrap())],
-    )
-    .unwrap();
+    let parsed = small(&["status"], &[("PROLETARIAT_CONFIG", file.path().to_str().unwrap())]).unwrap();
     assert_eq!(parsed.options.place.port, 7);
     assert_eq!(parsed.sources.of("port"), Layer::File);
     assert!(matches!(parsed.options.command, Verb::Status { watch: false }));
@@ -136,16 +101,8 @@ fn faults_name_their_place() {
             &[("PROLETARIAT_RUN_TIMEOUT", "31d")],
             "PROLETARIAT_RUN_TIMEOUT: invalid value '31d': longer than",
         ),
-        (
-            &["work"],
-            &[("PROLETARIAT_PORT", "x")],
-            "PROLETARIAT_PORT: invalid value 'x': ",
-        ),
-        (
-            &["work"],
-            &[("PROLETARIAT_NO_WAIT", "perhaps")],
-            "PROLETARIAT_NO_WAIT: invalid value 'perhaps'",
-        ),
+        (&["work"], &[("PROLETARIAT_PORT", "x")], "PROLETARIAT_PORT: invalid value 'x': "),
+        (&["work"], &[("PROLETARIAT_NO_WAIT", "perhaps")], "PROLETARIAT_NO_WAIT: invalid value 'perhaps'"),
         (&["work", "--config", "absent.toml"], &[], "absent.toml: "),
     ];
     for (words, environment, text) in table {
@@ -174,12 +131,7 @@ fn run_together_names_are_aliases() {
 #[test]
 fn a_switch_takes_no_word_after_it() {
     let parsed = small(&["work", "--no-wait", "true"], &[]).unwrap();
-    let Verb::Work {
-        payloads, no_wait, ..
-    } = parsed.options.command
-    else {
-        panic!("not work")
-    };
+    let Verb::Work { payloads, no_wait, .. } = parsed.options.command else { panic!("not work") };
     assert_eq!((payloads, no_wait), (vec![OsString::from("true")], true));
 }
 
@@ -213,8 +165,5 @@ fn the_stronger_place_says_the_port() {
     }
     let parsed = small(&["status", "--host", "h:9", "--port", "7"], &[]).unwrap();
     let error = Address::new(&parsed.options.place.host, 7, &parsed.sources).expect_err("two ports");
-    assert_eq!(
-        error.to_string(),
-        "--host says port 9 and --port says 7: which one?"
-    );
+    assert_eq!(error.to_string(), "--host says port 9 and --port says 7: which one?");
 }

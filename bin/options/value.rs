@@ -42,11 +42,7 @@ const SIZE_UNITS: &[(&str, u64)] = &[
 /// # Errors
 /// Says what is wrong with the text; nothing is rounded or clamped.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let nanos = if is_digits(text) {
-        scaled(text, NANOS_PER_MILLI)
-    } else {
-        sum_of_parts(text)
-    };
+    let nanos = if is_digits(text) { scaled(text, NANOS_PER_MILLI) } else { sum_of_parts(text) };
     let Some(nanos) = nanos else {
         return Err("expected a duration like 100ms, 2s or 5m (a bare number is milliseconds)".into());
     };
@@ -66,9 +62,7 @@ fn sum_of_parts(text: &str) -> Option<u128> {
     let mut sum = 0_u128;
     while !rest.is_empty() {
         let (number, after) = split_number(rest);
-        let unit_end = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
+        let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, next) = after.split_at(unit_end);
         let (_, nanos) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
         sum = sum.checked_add(scaled(number, *nanos)?)?;
@@ -85,10 +79,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_number(text);
     let factor = match unit {
         "" if is_digits(number) => Some(1),
-        _ => SIZE_UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, bytes)| *bytes),
+        _ => SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes),
     };
     let bytes = factor.and_then(|factor| scaled(number, u128::from(factor)));
     bytes
@@ -101,10 +92,7 @@ fn is_digits(text: &str) -> bool {
 }
 
 fn split_number(text: &str) -> (&str, &str) {
-    text.split_at(
-        text.find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len()),
-    )
+    text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
 }
 
 /// `number` (digits, perhaps with a point between them) times `unit`, in whole ones; a fraction that is not whole counts as 1
@@ -115,14 +103,8 @@ fn scaled(number: &str, unit: u128) -> Option<u128> {
         return None;
     }
     let digits = u32::try_from(fraction.len()).ok()?;
-    let part = fraction
-        .parse::<u128>()
-        .ok()?
-        .checked_mul(unit)?
-        .div_ceil(10_u128.pow(digits));
-    u128::from(whole.parse::<u64>().ok()?)
-        .checked_mul(unit)?
-        .checked_add(part)
+    let part = fraction.parse::<u128>().ok()?.checked_mul(unit)?.div_ceil(10_u128.pow(digits));
+    u128::from(whole.parse::<u64>().ok()?).checked_mul(unit)?.checked_add(part)
 }
 
 /// Where a manager is, or listens; the port only if it was said here.
@@ -142,23 +124,16 @@ pub fn host_port(text: &str) -> Result<HostPort, String> {
     let expected = || "expected host, host:port or [v6]:port".to_owned();
     if let Some(inner) = text.strip_prefix('[') {
         let (host, rest) = inner.split_once(']').ok_or_else(expected)?;
-        host.parse::<Ipv6Addr>()
-            .map_err(|_| format!("{host:?} in brackets is no v6 address"))?;
+        host.parse::<Ipv6Addr>().map_err(|_| format!("{host:?} in brackets is no v6 address"))?;
         let port = match rest.strip_prefix(':') {
             Some(port) => Some(port_number(port)?),
             None if rest.is_empty() => None,
             None => return Err(expected()),
         };
-        return Ok(HostPort {
-            host: host.to_owned(),
-            port,
-        });
+        return Ok(HostPort { host: host.to_owned(), port });
     }
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Ok(HostPort {
-            host: text.to_owned(),
-            port: None,
-        });
+        return Ok(HostPort { host: text.to_owned(), port: None });
     }
     let (host, port) = match text.split_once(':') {
         Some((host, port)) => (host, Some(port_number(port)?)),
@@ -167,10 +142,7 @@ pub fn host_port(text: &str) -> Result<HostPort, String> {
     if host.is_empty() || host.chars().any(|c| c.is_whitespace() || "/[]@".contains(c)) {
         return Err(expected());
     }
-    Ok(HostPort {
-        host: host.to_owned(),
-        port,
-    })
+    Ok(HostPort { host: host.to_owned(), port })
 }
 
 fn port_number(text: &str) -> Result<u16, String> {
@@ -191,10 +163,7 @@ pub struct Guarantees(pub Vec<Guarantee>);
 pub fn guarantees(text: &str) -> Result<Guarantees, String> {
     let part = |part: &str| {
         let (bound, slots) = part.split_once('=')?;
-        Some(Guarantee {
-            bound: bound.trim().parse().ok()?,
-            slots: slots.trim().parse().ok()?,
-        })
+        Some(Guarantee { bound: bound.trim().parse().ok()?, slots: slots.trim().parse().ok()? })
     };
     text.split(',')
         .map(|text| part(text).ok_or_else(|| format!("{text:?} is not like 1=30 (lower bound = slots)")))
@@ -211,10 +180,7 @@ pub struct KindNames(pub Vec<String>);
 /// # Errors
 /// Says which part is no kind.
 pub fn kinds(text: &str) -> Result<KindNames, String> {
-    text.split(',')
-        .map(|name| kind(name.trim()))
-        .collect::<Result<_, _>>()
-        .map(KindNames)
+    text.split(',').map(|name| kind(name.trim())).collect::<Result<_, _>>().map(KindNames)
 }
 
 /// One kind: 1 to 128 bytes.
@@ -223,10 +189,7 @@ pub fn kinds(text: &str) -> Result<KindNames, String> {
 /// Says that it is empty or too long.
 pub fn kind(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > NAME_BYTES_MAX {
-        return Err(format!(
-            "a kind has 1 to {NAME_BYTES_MAX} bytes, this one {}",
-            text.len()
-        ));
+        return Err(format!("a kind has 1 to {NAME_BYTES_MAX} bytes, this one {}", text.len()));
     }
     Ok(text.to_owned())
 }
@@ -293,17 +256,8 @@ mod tests {
         for (text, bytes) in good {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in [
-            "",
-            "MiB",
-            "20 MiB",
-            "20mib",
-            "-1",
-            "1.5",
-            "20M",
-            "18446744073709551616",
-            "99999999TiB",
-        ] {
+        for text in ["", "MiB", "20 MiB", "20mib", "-1", "1.5", "20M", "18446744073709551616", "99999999TiB"]
+        {
             let error = size(text).expect_err(text);
             assert!(error.starts_with("expected a size like 20MiB"), "{text}: {error}");
         }
@@ -321,14 +275,7 @@ mod tests {
             ("[fe80::1]:65535", "fe80::1", Some(65_535)),
         ];
         for (text, host, port) in good {
-            assert_eq!(
-                host_port(text),
-                Ok(HostPort {
-                    host: host.into(),
-                    port
-                }),
-                "{text}"
-            );
+            assert_eq!(host_port(text), Ok(HostPort { host: host.into(), port }), "{text}");
         }
         let bad = [
             ("", "expected host, host:port or [v6]:port"),
@@ -349,10 +296,7 @@ mod tests {
 
     #[test]
     fn guarantees_by_bound() {
-        let two = Guarantees(vec![
-            Guarantee { bound: 1, slots: 30 },
-            Guarantee { bound: 2, slots: 20 },
-        ]);
+        let two = Guarantees(vec![Guarantee { bound: 1, slots: 30 }, Guarantee { bound: 2, slots: 20 }]);
         assert_eq!(guarantees("1=30,2=20"), Ok(two.clone()));
         assert_eq!(guarantees(" 1 = 30 , 2=20"), Ok(two));
         let bad = [
@@ -370,15 +314,9 @@ mod tests {
 
     #[test]
     fn kinds_of_jobs() {
-        assert_eq!(
-            kinds("mult, add"),
-            Ok(KindNames(vec!["mult".into(), "add".into()]))
-        );
+        assert_eq!(kinds("mult, add"), Ok(KindNames(vec!["mult".into(), "add".into()])));
         assert_eq!(kinds("a,,b"), Err("a kind has 1 to 128 bytes, this one 0".into()));
-        assert_eq!(
-            kinds(&"k".repeat(129)),
-            Err("a kind has 1 to 128 bytes, this one 129".into())
-        );
+        assert_eq!(kinds(&"k".repeat(129)), Err("a kind has 1 to 128 bytes, this one 129".into()));
         assert!(kinds(&"k".repeat(128)).is_ok());
     }
 }

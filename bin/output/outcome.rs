@@ -35,11 +35,9 @@ impl Tally {
     pub fn exit(&self) -> Exit {
         match self {
             Self { failed: 0, .. } => Exit::Done,
-            Self {
-                failed,
-                clocks,
-                call_timeouts,
-            } if *call_timeouts > 0 || clocks == failed => Exit::TimedOut,
+            Self { failed, clocks, call_timeouts } if *call_timeouts > 0 || clocks == failed => {
+                Exit::TimedOut
+            }
             _ => Exit::Failed,
         }
     }
@@ -57,12 +55,7 @@ pub struct OutcomeWriter<W> {
 impl<W: Write> OutcomeWriter<W> {
     /// Prints to `out`; `color` marks errors for people.
     pub fn new(out: W, format: Format, color: bool) -> Self {
-        Self {
-            out,
-            format,
-            color,
-            begun: false,
-        }
+        Self { out, format, color, begun: false }
     }
 
     /// A result.
@@ -150,11 +143,7 @@ impl<W: Write> OutcomeWriter<W> {
 
     fn line(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)?;
-        if bytes.last() == Some(&b'\n') {
-            Ok(())
-        } else {
-            self.out.write_all(b"\n")
-        }
+        if bytes.last() == Some(&b'\n') { Ok(()) } else { self.out.write_all(b"\n") }
     }
 }
 
@@ -170,9 +159,7 @@ mod tests {
         writer.result(0, b"{\"res\": 12}").unwrap();
         writer.result(1, b"ends itself\n").unwrap();
         writer.result(2, b"").unwrap();
-        writer
-            .error(3, ErrorCode::AssignTimeout, "no \"worker\"\nat all\n")
-            .unwrap();
+        writer.error(3, ErrorCode::AssignTimeout, "no \"worker\"\nat all\n").unwrap();
         writer.finish().unwrap();
         String::from_utf8(out).unwrap()
     }
@@ -215,9 +202,7 @@ mod tests {
         assert_eq!(printed(Format::Quiet), "");
 
         let mut out = Vec::new();
-        OutcomeWriter::new(&mut out, Format::Json, false)
-            .finish()
-            .unwrap();
+        OutcomeWriter::new(&mut out, Format::Json, false).finish().unwrap();
         assert_eq!(out, b"[]\n");
     }
 

@@ -45,11 +45,7 @@ fn workers(out: &mut String, status: &Value, color: bool) {
     heading(out, &format!("workers: {}", workers.len()), color);
     let mut rows = Vec::new();
     for worker in workers {
-        let kinds = if worker["kinds"].is_array() {
-            text(&worker["kinds"])
-        } else {
-            "any".to_owned()
-        };
+        let kinds = if worker["kinds"].is_array() { text(&worker["kinds"]) } else { "any".to_owned() };
         let own = [
             text(&worker["peer"]),
             text(&worker["name"]),
@@ -61,11 +57,7 @@ fn workers(out: &mut String, status: &Value, color: bool) {
         for (line, range) in items(worker, "ranges").iter().enumerate() {
             let range = ["from", "guarantee", "limit", "used", "free"].map(|key| text(&range[key]));
             // The worker stands on the line of its first range only.
-            let own = if line == 0 {
-                own.clone()
-            } else {
-                [const { String::new() }; 6]
-            };
+            let own = if line == 0 { own.clone() } else { [const { String::new() }; 6] };
             rows.push(own.into_iter().chain(range).collect());
         }
         if items(worker, "ranges").is_empty() {
@@ -90,12 +82,8 @@ fn workers(out: &mut String, status: &Value, color: bool) {
 
 /// How many assignments are being stopped, and for how long the oldest.
 fn stopping(value: &Value) -> String {
-    let ages: Vec<_> = value
-        .as_array()
-        .map_or(&[][..], Vec::as_slice)
-        .iter()
-        .map(|one| one["age_ms"].as_u64())
-        .collect();
+    let ages: Vec<_> =
+        value.as_array().map_or(&[][..], Vec::as_slice).iter().map(|one| one["age_ms"].as_u64()).collect();
     match ages.iter().flatten().max() {
         Some(oldest) => format!("{} ({oldest} ms)", ages.len()),
         None => ages.len().to_string(),
@@ -106,27 +94,15 @@ fn queues(out: &mut String, status: &Value, color: bool) {
     let queues = items(status, "queues");
     let queued: u64 = queues.iter().filter_map(|queue| queue["queued"].as_u64()).sum();
     heading(out, &format!("queues: {queued} queued"), color);
-    let row = |queue: &Value| {
-        ["kind", "priority", "queued"]
-            .map(|key| text(&queue[key]))
-            .to_vec()
-    };
-    table(
-        out,
-        &["kind", "priority", "queued"],
-        &queues.iter().map(row).collect::<Vec<_>>(),
-    );
+    let row = |queue: &Value| ["kind", "priority", "queued"].map(|key| text(&queue[key])).to_vec();
+    table(out, &["kind", "priority", "queued"], &queues.iter().map(row).collect::<Vec<_>>());
 }
 
 fn peers(out: &mut String, status: &Value, color: bool) {
     let peers = items(status, "peers");
     heading(out, &format!("peers: {}", peers.len()), color);
     let row = |peer: &Value| ["peer", "name", "roles"].map(|key| text(&peer[key])).to_vec();
-    table(
-        out,
-        &["peer", "name", "roles"],
-        &peers.iter().map(row).collect::<Vec<_>>(),
-    );
+    table(out, &["peer", "name", "roles"], &peers.iter().map(row).collect::<Vec<_>>());
 }
 
 fn heading(out: &mut String, title: &str, color: bool) {
@@ -140,9 +116,7 @@ fn table(out: &mut String, head: &[&str], rows: &[Vec<String>]) {
     }
     let head: Vec<String> = head.iter().map(ToString::to_string).collect();
     let width = |column: usize| {
-        let cells = std::iter::once(&head)
-            .chain(rows)
-            .filter_map(|row| row.get(column));
+        let cells = std::iter::once(&head).chain(rows).filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..head.len()).map(width).collect();
@@ -155,9 +129,14 @@ fn table(out: &mut String, head: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// Why a call with jobs of this kind does not get on, from the manager's state.
+/// Why queued jobs of this kind do not get on, from the manager's state; `None` if none of them is queued. No counts in it,
+/// so that an unchanged reason is an unchanged sentence.
 #[must_use]
-pub fn waiting_reason(status: &Value, kind: Option<&str>) -> String {
+pub fn waiting_reason(status: &Value, kind: Option<&str>) -> Option<String> {
+    let is_ours = |value: &Value| value.as_str().filter(|name| !name.is_empty()) == kind;
+    items(status, "queues")
+        .iter()
+        .find(|queue| is_ours(&queue["kind"]) && queue["queued"].as_u64() != Some(0))?;
     let workers = items(status, "workers");
     let takes = |worker: &&Value| match (worker["kinds"].as_array(), kind) {
         (None, _) => true,
@@ -165,24 +144,17 @@ pub fn waiting_reason(status: &Value, kind: Option<&str>) -> String {
         (Some(_), None) => false,
     };
     let able: Vec<_> = workers.iter().filter(takes).collect();
-    let free = |worker: &&&Value| {
-        items(worker, "ranges")
-            .iter()
-            .any(|range| range["free"].as_u64() > Some(0))
-    };
-    let queued: u64 = items(status, "queues")
-        .iter()
-        .filter_map(|queue| queue["queued"].as_u64())
-        .sum();
-    match (workers.len(), able.len(), kind) {
-        (0, _, _) => "no worker is connected".to_owned(),
-        (_, 0, Some(kind)) => format!("no worker offers kind {kind}"),
-        (_, 0, None) => "no worker takes jobs without a kind (they all offer kinds of their own)".to_owned(),
-        (_, count, _) if able.iter().any(|worker| free(&worker)) => {
-            format!("jobs are running, or slots are reserved ({count} workers, {queued} queued jobs)")
+    let has_free =
+        |worker: &Value| items(worker, "ranges").iter().any(|range| range["free"].as_u64() > Some(0));
+    Some(match kind {
+        _ if workers.is_empty() => "no worker is connected".to_owned(),
+        Some(kind) if able.is_empty() => format!("no worker offers kind {kind}"),
+        None if able.is_empty() => "no worker takes jobs without a kind".to_owned(),
+        _ if able.iter().any(|worker| has_free(worker)) => {
+            "no worker has a slot for this priority yet".to_owned()
         }
-        (_, count, _) => format!("all slots of {count} workers are taken ({queued} queued jobs)"),
-    }
+        _ => "all slots are taken".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -235,32 +207,23 @@ limits
 
     #[test]
     fn a_manager_that_says_nothing_is_no_failure() {
-        assert_eq!(
-            human(&json!({}), false),
-            "workers: 0\nqueues: 0 queued\npeers: 0\n"
-        );
-        assert_eq!(
-            human(&json!([1]), false),
-            "workers: 0\nqueues: 0 queued\npeers: 0\n"
-        );
+        assert_eq!(human(&json!({}), false), "workers: 0\nqueues: 0 queued\npeers: 0\n");
+        assert_eq!(human(&json!([1]), false), "workers: 0\nqueues: 0 queued\npeers: 0\n");
     }
 
     #[test]
     fn reasons_to_wait() {
         let mut status = example();
-        assert_eq!(waiting_reason(&json!({}), Some("mult")), "no worker is connected");
-        let free = "jobs are running, or slots are reserved (1 workers, 4 queued jobs)";
-        assert_eq!(waiting_reason(&status, Some("other")), free);
+        let reason = |status: &Value, kind| waiting_reason(status, kind).unwrap_or_default();
+        assert_eq!(waiting_reason(&json!({}), Some("hang")), None);
+        assert_eq!(waiting_reason(&status, Some("mult")), None, "none of them is queued");
+        assert_eq!(reason(&status, Some("hang")), "no worker has a slot for this priority yet");
         status["workers"].as_array_mut().unwrap().remove(0);
-        assert_eq!(
-            waiting_reason(&status, Some("other")),
-            "no worker offers kind other"
-        );
-        assert_eq!(
-            waiting_reason(&status, Some("hang")),
-            "all slots of 1 workers are taken (4 queued jobs)"
-        );
-        let unkind = "no worker takes jobs without a kind (they all offer kinds of their own)";
-        assert_eq!(waiting_reason(&status, None), unkind);
+        assert_eq!(reason(&status, Some("hang")), "all slots are taken");
+        assert_eq!(reason(&status, None), "no worker takes jobs without a kind");
+        status["workers"][0]["kinds"] = json!(["mult"]);
+        assert_eq!(reason(&status, Some("hang")), "no worker offers kind hang");
+        status["workers"] = json!([]);
+        assert_eq!(reason(&status, Some("hang")), "no worker is connected");
     }
 }

@@ -44,11 +44,7 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for place in 0..4 {
             let digit = BASE64[(bits >> (18 - 6 * place) & 63) as usize];
-            out.push(if place <= chunk.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
+            out.push(if place <= chunk.len() { char::from(digit) } else { '=' });
         }
     }
     out
@@ -63,10 +59,7 @@ mod tests {
         let table: &[(&[u8], &str)] = &[
             (b"", r#""""#),
             (b"42\n", "42"),
-            (
-                b"{\"b\": 1e400,\n \"a\" : [ 1, 2 ]}\n",
-                r#"{"b":1e400,"a":[1,2]}"#,
-            ),
+            (b"{\"b\": 1e400,\n \"a\" : [ 1, 2 ]}\n", r#"{"b":1e400,"a":[1,2]}"#),
             (b"12345678901234567890123", "12345678901234567890123"),
             (br#""a \" b \\ " "#, r#""a \" b \\ ""#),
             (b"two words\n", r#""two words\n""#),

@@ -68,10 +68,7 @@ mod tests {
         assert_eq!("all".parse(), Ok(To::All));
         assert_eq!("18446744073709551615".parse(), Ok(To::Peer(u64::MAX)));
         for text in ["", "-1", "no-such-peer", "18446744073709551616"] {
-            assert_eq!(
-                text.parse::<To>(),
-                Err("expected ALL, MANAGER or the number of a peer".to_owned())
-            );
+            assert_eq!(text.parse::<To>(), Err("expected ALL, MANAGER or the number of a peer".to_owned()));
         }
     }
 }

@@ -1,0 +1,209 @@
+//! The executables as a user starts them: real processes, real TCP, any free port.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Nothing here takes longer, on a machine that has other things to do too.
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn executable(name: &str) -> Command {
+    let path = match name {
+        "manager" => env!("CARGO_BIN_EXE_manager"),
+        "worker" => env!("CARGO_BIN_EXE_worker"),
+        "client" => env!("CARGO_BIN_EXE_client"),
+        _ => panic!("no executable {name}"),
+    };
+    let mut command = Command::new(path);
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("PROLETARIAT_") || name == "RUST_LOG")
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Looks again and again until there is an answer.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A process that is killed when the test ends, however it ends. What it says is kept in a file.
+struct Running {
+    child: Child,
+    talk: PathBuf,
+}
+
+impl Running {
+    fn start(name: &str, arguments: &[&str], folder: &Path) -> Self {
+        let talk = folder.join(format!("{name}-{}.err", fs::read_dir(folder).unwrap().count()));
+        let mut command = executable(name);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = command.stderr(fs::File::create(&talk).unwrap()).spawn().unwrap();
+        Self { child, talk }
+    }
+
+    fn talk(&self) -> String {
+        fs::read_to_string(&self.talk).unwrap()
+    }
+
+    fn until_it_says(&self, text: &str) {
+        until(&format!("says {text:?}"), || self.talk().contains(text).then_some(()));
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn exit_code(&mut self) -> i32 {
+        until("ends", || self.child.try_wait().unwrap()).code().expect("ended by itself, not by a signal")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A manager on a free port.
+struct Fleet {
+    folder: TempDir,
+    manager: Running,
+    port: String,
+}
+
+impl Fleet {
+    fn new(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("port");
+        let words = ["--port", "0", "--port-file", file.to_str().unwrap()];
+        let manager = Running::start("manager", &[&words, arguments].concat(), folder.path());
+        let port = until("the port file", || fs::read_to_string(&file).ok());
+        Self { folder, manager, port: port.trim().to_owned() }
+    }
+
+    fn port_file(&self) -> PathBuf {
+        self.folder.path().join("port")
+    }
+}
+
+/// Runs to the end, with this on standard input.
+fn run(name: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = executable(name);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // It may end without having read all.
+    std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let pid = child.id().to_string();
+    let (done, output) = channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    output
+        .recv_timeout(LIMIT)
+        .unwrap_or_else(|_| {
+            let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+            panic!("{name} {arguments:?} did not end")
+        })
+        .unwrap()
+}
+
+fn assert_ended(output: &Output, code: i32, said: &[&str]) {
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{talk}");
+    for text in said {
+        assert!(talk.contains(text), "{text:?} is not in {talk:?}");
+    }
+}
+
+fn printed(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+#[test]
+fn version_is_one_line_and_help_is_data() {
+    for name in ["manager"] {
+        let version = run(name, &["--version"], b"");
+        assert_eq!(printed(&version), format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
+        let help = run(name, &["--help"], b"");
+        assert_ended(&help, 0, &[]);
+        assert!(printed(&help).contains("Examples:") && help.stderr.is_empty());
+        assert!(!printed(&help).contains('\x1b'), "colour although it is no terminal");
+        let wrong = run(name, &["--frobnicate"], b"");
+        assert_ended(&wrong, 2, &["--frobnicate"]);
+        assert!(wrong.stdout.is_empty());
+    }
+}
+
+#[test]
+fn colour_is_there_when_asked_for() {
+    let wrong = run("manager", &["--color=always", "--frobnicate"], b"");
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("\x1b["));
+}
+
+#[test]
+fn a_closed_pipe_is_no_words_worth() {
+    let mut child = executable("manager");
+    let mut child = child.arg("--help").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut talk = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut talk).unwrap();
+    assert_eq!((talk.as_str(), child.wait().unwrap().code()), ("", Some(0)));
+}
+
+#[test]
+fn a_manager_ends_in_order_and_takes_its_port_file_along() {
+    for signal in ["TERM", "INT"] {
+        let mut fleet = Fleet::new(&[]);
+        assert!(fleet.port.parse::<u16>().unwrap() > 0);
+        fleet.manager.until_it_says(&format!("127.0.0.1:{}", fleet.port));
+        fleet.manager.signal(signal);
+        assert_eq!(fleet.manager.exit_code(), 0, "{}", fleet.manager.talk());
+        assert!(!fleet.port_file().exists());
+        let mut data = String::new();
+        fleet.manager.child.stdout.take().unwrap().read_to_string(&mut data).unwrap();
+        assert_eq!(data, "", "standard output is data");
+    }
+}
+
+#[test]
+fn a_manager_that_cannot_listen_says_why() {
+    let fleet = Fleet::new(&[]);
+    let second = run("manager", &["--port", &fleet.port], b"");
+    assert_ended(&second, 1, &[&fleet.port, "in use"]);
+    let open = run("manager", &["--host", "0.0.0.0:0"], b"");
+    assert_ended(&open, 2, &["insecure"]);
+    let wrong = run("manager", &["--port", "0", "--heartbeat", "20s"], b"");
+    assert_ended(&wrong, 2, &["heartbeat"]);
+    let absent = run("manager", &["--port", "0", "--config", "absent.toml"], b"");
+    assert_ended(&absent, 2, &["absent.toml"]);
+}
+
+#[test]
+fn a_file_sets_the_port_and_its_faults_name_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, bad) = (folder.path().join("good.toml"), folder.path().join("bad.toml"));
+    let port_file = folder.path().join("port");
+    fs::write(&good, format!("host = '127.0.0.1'\nport = 0\nport_file = '{}'\n", port_file.display()))
+        .unwrap();
+    let _manager = Running::start("manager", &["--config", good.to_str().unwrap()], folder.path());
+    until("the port file", || port_file.exists().then_some(()));
+    fs::write(&bad, "port = 0\nprot = 1\n").unwrap();
+    let wrong = run("manager", &["--config", bad.to_str().unwrap()], b"");
+    assert_ended(&wrong, 2, &[&format!("{}:2: unknown key \"prot\"", bad.display())]);
+}
