@@ -148,10 +148,16 @@ impl Machine {
         [clock, self.sending.next_deadline(), self.notes.next_deadline()].into_iter().flatten().min()
     }
 
+    /// Whether a group is open.
+    #[must_use]
+    pub fn has_calls(&self) -> bool {
+        self.groups.iter().any(Option::is_some)
+    }
+
     /// Whether no group is open and nothing is waited for.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.out.is_empty() && self.notes.is_empty() && self.groups.iter().all(Option::is_none)
+        self.out.is_empty() && self.notes.is_empty() && !self.has_calls()
     }
 
     fn open(&mut self, now: Time, id: GroupId, options: JobOptions, jobs: Vec<Job>, open: bool) {

@@ -47,6 +47,19 @@ impl Tcp {
     }
 }
 
+/// `host:port` from what a user wrote: `host`, `host:port`, `[v6]`, `[v6]:port` or a bare v6 address. A port in it beats
+/// the other one.
+#[must_use]
+pub fn host_port(host: &str, port: u16) -> String {
+    if host.parse::<std::net::Ipv6Addr>().is_ok() {
+        return format!("[{host}]:{port}");
+    }
+    match host.rsplit_once(':') {
+        Some((_, own)) if own.parse::<u16>().is_ok() => host.to_owned(),
+        _ => format!("{host}:{port}"),
+    }
+}
+
 impl Connector for Tcp {
     type Stream = TcpStream;
 
@@ -170,6 +183,15 @@ impl LinkError {
 mod tests {
     use super::*;
     use tokio::net::TcpListener;
+
+    #[test]
+    fn hosts_come_with_and_without_port() {
+        assert_eq!(host_port("broker", 1917), "broker:1917");
+        assert_eq!(host_port("broker:80", 1917), "broker:80");
+        assert_eq!(host_port("::1", 1917), "[::1]:1917");
+        assert_eq!(host_port("[::1]", 1917), "[::1]:1917");
+        assert_eq!(host_port("[::1]:80", 1917), "[::1]:80");
+    }
 
     #[tokio::test]
     async fn an_address_that_refuses_does_not_hide_the_next_one() {

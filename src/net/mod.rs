@@ -9,6 +9,8 @@
 pub mod connect;
 pub mod drive;
 mod greeting;
+#[cfg(test)]
+pub(crate) mod hatch;
 pub mod inbox;
 mod lane;
 pub mod link;

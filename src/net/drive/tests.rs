@@ -1,33 +1,13 @@
 //! The loop over a stream in memory, with the manager's end played by hand.
 
 use super::*;
-use bytes::BytesMut;
-use proletariat_protocol::handshake::{Answer, PREAMBLE_BYTES, Preamble, Refusal, Roles};
-use proletariat_protocol::limits::PAYLOAD_BYTES_DEFAULT;
-use proletariat_protocol::{ErrorCode, InstanceId, JobId, MessageId, Payload, PeerId};
+use crate::net::hatch::{Hatch, ManagerEnd};
+use proletariat_protocol::handshake::{Answer, Refusal, Roles};
+use proletariat_protocol::{ErrorCode, InstanceId, JobId, MessageId, Payload};
 use std::collections::VecDeque;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
-
-/// A connector whose streams come from the test.
-struct Hatch(UnboundedReceiverOf<DuplexStream>);
-type UnboundedReceiverOf<T> = Arc<tokio::sync::Mutex<UnboundedReceiver<T>>>;
-
-impl Connector for Hatch {
-    type Stream = DuplexStream;
-
-    fn connect(&mut self) -> Opening<DuplexStream> {
-        let streams = Arc::clone(&self.0);
-        Box::pin(async move {
-            streams.lock().await.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
-        })
-    }
-
-    fn address(&self) -> &str {
-        "the hatch"
-    }
-}
 
 /// Sends what it is told to, and tells everything that happens to it.
 struct Recorder {
@@ -97,79 +77,8 @@ impl Member for Recorder {
     }
 }
 
-/// The manager's end of one stream.
-struct ManagerEnd {
-    stream: DuplexStream,
-    inbox: Inbox,
-    messages: VecDeque<PeerMessage>,
-}
-
-impl ManagerEnd {
-    /// Reads preamble and hello.
-    async fn greeted(mut stream: DuplexStream) -> Self {
-        let mut bytes = Vec::new();
-        loop {
-            let hello = bytes.get(PREAMBLE_BYTES..).map(Hello::decode);
-            if let Some(Some((hello, _))) = hello.transpose().unwrap() {
-                assert_eq!(hello.name, "recorder");
-                break;
-            }
-            assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0);
-        }
-        Self { stream, inbox: Inbox::new(1 << 20), messages: VecDeque::new() }
-    }
-
-    async fn answer(&mut self, answer: Answer) {
-        let mut bytes = BytesMut::from(&Preamble::chosen(0).encode()[..]);
-        answer.encode(&mut bytes);
-        self.stream.write_all(&bytes).await.unwrap();
-    }
-
-    async fn welcome(mut self, peer: u64) -> Self {
-        let welcome = Welcome {
-            peer: PeerId(peer),
-            software: "test".into(),
-            payload_bytes_max: PAYLOAD_BYTES_DEFAULT as u64,
-            heartbeat_ms: 5_000,
-            heartbeat_timeout_ms: 15_000,
-            capabilities: 0,
-        };
-        self.answer(Answer::Welcome(welcome)).await;
-        self
-    }
-
-    async fn say(&mut self, message: &ManagerMessage, payloads: &[Payload]) {
-        let mut outbox = Outbox::new();
-        outbox.push(message, payloads, Order::Free);
-        while !outbox.is_empty() {
-            let mut slices = [IoSlice::new(&[])];
-            assert_eq!(outbox.slices(&mut slices), 1);
-            let count = self.stream.write(&slices[0]).await.unwrap();
-            outbox.advance(count);
-        }
-    }
-
-    /// The next message; `None` when the peer has closed.
-    async fn hear(&mut self) -> Option<PeerMessage> {
-        let mut bytes = vec![0; 4_096];
-        while self.messages.is_empty() {
-            let count = self.stream.read(&mut bytes).await.unwrap();
-            if count == 0 {
-                return None;
-            }
-            let messages = &mut self.messages;
-            let flow = self.inbox.receive(&bytes[..count], &mut |message, _| {
-                messages.push_back(message);
-                ControlFlow::Continue(())
-            });
-            assert!(flow.unwrap().is_continue());
-        }
-        self.messages.pop_front()
-    }
-}
-
 struct Stage {
-    streams: UnboundedSender<DuplexStream>,
+    hatch: Hatch,
     commands: UnboundedSender<u64>,
     told: UnboundedReceiver<String>,
     end: tokio::task::JoinHandle<End>,
@@ -177,11 +86,11 @@ struct Stage {
 
 impl Stage {
     fn open() -> Self {
-        let (streams, arriving) = unbounded_channel();
+        let (hatch, connector) = Hatch::open();
         let (commands, queue) = unbounded_channel();
         let (teller, told) = unbounded_channel();
         let drive = Drive {
-            connector: Hatch(Arc::new(tokio::sync::Mutex::new(arriving))),
+            connector,
             hello: Hello {
                 instance: InstanceId([1; 16]),
                 roles: Roles { client: true, ..Roles::default() },
@@ -205,13 +114,13 @@ impl Stage {
             };
             drive.run(&mut member, queue).await
         });
-        Self { streams, commands, told, end }
+        Self { hatch, commands, told, end }
     }
 
     async fn connection(&self) -> ManagerEnd {
-        let (near, far) = duplex(64 * 1024);
-        self.streams.send(near).unwrap();
-        ManagerEnd::greeted(far).await
+        let end = self.hatch.connection().await;
+        assert_eq!(end.hello.name, "recorder");
+        end
     }
 
     async fn next(&mut self) -> String {
