@@ -6,3 +6,4 @@ pub mod net;
 pub mod worker;
 
 pub use manager::Manager;
+pub use proletariat_protocol as protocol;

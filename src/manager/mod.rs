@@ -30,6 +30,7 @@ pub use config::Config;
 pub use error::Error;
 pub use events::{Events, Notice, Watched};
 pub use handle::{Builder, Manager, SystemReport};
+pub use proletariat_scheduler::selector;
 pub use stream::Duplex;
 
 /// What this software calls itself to its peers.

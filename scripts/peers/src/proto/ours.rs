@@ -37,7 +37,7 @@ impl Ours {
     fn hello(&self, out: &mut Vec<u8>, c: ConnId, client: bool) {
         out.extend_from_slice(MAGIC);
         let at = out.len();
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&[0; 5]);
         let mut instance = [0x5a; 16];
         instance[..8].copy_from_slice(&(c as u64).to_le_bytes());
         out.extend_from_slice(&instance);
@@ -141,7 +141,7 @@ impl Proto for Ours {
                 return 0;
             }
             i = 12 + be32(&buf[8..]);
-            assert!(le32(&buf[12..]) == 0, "ours: refused: {}", String::from_utf8_lossy(&buf[..i]));
+            assert!(le32(&buf[13..]) == 0, "ours: refused: {}", String::from_utf8_lossy(&buf[..i]));
             self.greeted[c] = true;
             if cx.role(c) == Role::Client {
                 cx.ready(c);
