@@ -116,10 +116,10 @@ impl Scheduler {
     }
 
     fn park(&mut self, now: Time, execution: ExecutionKey, until: Time, avoiding: bool) {
+        let ticket = self.next_ticket();
         let row = &mut self.executions[execution];
         row.place = Place::Parked;
-        row.ticket = row.ticket.wrapping_add(1);
-        let ticket = row.ticket;
+        row.ticket = ticket;
         self.aside.parked.insert(execution, Parked { until, ticket, avoiding });
         self.deadlines.set(now, until, Alarm::Park { execution, ticket });
     }

@@ -71,6 +71,8 @@ pub(crate) struct Counts {
     pub(crate) sequence: u64,
     /// The upper half of the next assignment id.
     pub(crate) assignments: u32,
+    /// The last ticket given out.
+    pub(crate) tickets: u32,
     /// Jobs whose execution waits.
     pub(crate) queued_jobs: u64,
     /// Payload bytes of executions that wait.

@@ -31,10 +31,11 @@ impl Scheduler {
         if opened {
             self.kinds.retain(key.kind);
         }
+        let ticket = self.next_ticket();
         let row = &mut self.executions[execution];
-        row.ticket = row.ticket.wrapping_add(1);
+        row.ticket = ticket;
         row.place = Place::Queued;
-        let entry = (execution, row.ticket);
+        let entry = (execution, ticket);
         if new {
             self.lines.push(line, entry);
         } else {
@@ -43,6 +44,13 @@ impl Scheduler {
         if self.lines.line(line).head.is_none_or(|head| sequence < head) {
             self.sync_head(line);
         }
+    }
+
+    /// Tickets are counted for all executions together: a void entry outlives its execution, and another one that gets
+    /// the same row must not be taken for it.
+    pub(crate) fn next_ticket(&mut self) -> u32 {
+        self.counts.tickets = self.counts.tickets.wrapping_add(1);
+        self.counts.tickets
     }
 
     /// Out of its line, from wherever it stands in it.

@@ -53,7 +53,7 @@ pub(crate) struct Execution {
     /// The jobs that wait for it, the earliest first.
     pub(crate) first: JobKey,
     pub(crate) last: JobKey,
-    /// Counts each time it enters a waiting line; entries with an older ticket are void.
+    /// A fresh one each time it enters a waiting line; entries with another ticket are void.
     pub(crate) ticket: u32,
     /// Workers lost so far.
     pub(crate) losses: u16,

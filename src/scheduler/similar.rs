@@ -34,8 +34,8 @@ enum State {
 #[derive(Debug)]
 struct Shared {
     key: Key,
-    /// The jobs that wait for it, with their priorities.
-    jobs: BTreeMap<JobKey, u32>,
+    /// The jobs that wait for it, with their priorities, and whether they want data and progress.
+    jobs: BTreeMap<JobKey, (u32, bool)>,
     /// How many of them have each priority.
     priorities: BTreeMap<u32, u32>,
     /// The stopping assignment that it waits for.
@@ -52,17 +52,17 @@ pub(crate) struct Similar {
 
 impl Similar {
     /// A job joins; the priority of the execution from now on.
-    fn join(&mut self, execution: ExecutionKey, job: JobKey, priority: u32) -> u32 {
+    fn join(&mut self, execution: ExecutionKey, job: JobKey, options: &JobOptions) -> u32 {
         let shared = self.shared.get_mut(&execution).expect("a live key has its row");
-        shared.jobs.insert(job, priority);
-        *shared.priorities.entry(priority).or_insert(0) += 1;
+        shared.jobs.insert(job, (options.priority, options.stream));
+        *shared.priorities.entry(options.priority).or_insert(0) += 1;
         shared.highest()
     }
 
     /// A job leaves an execution for which others still wait; its priority from now on.
     pub(crate) fn leave(&mut self, execution: ExecutionKey, job: JobKey) -> u32 {
         let shared = self.shared.get_mut(&execution).expect("only a shared execution has several jobs");
-        let priority = shared.jobs.remove(&job).expect("it had joined");
+        let (priority, _) = shared.jobs.remove(&job).expect("it had joined");
         if let Some(count) = shared.priorities.get_mut(&priority) {
             *count -= 1;
             if *count == 0 {
@@ -114,6 +114,11 @@ impl Similar {
             }
             None => {}
         }
+    }
+
+    /// Whether a job of a shared execution wants data and progress itself.
+    pub(crate) fn wants_stream(&self, execution: ExecutionKey, job: JobKey) -> bool {
+        self.shared.get(&execution).is_some_and(|shared| shared.jobs.get(&job).is_some_and(|(_, stream)| *stream))
     }
 
     pub(crate) fn held_by(&self, execution: ExecutionKey) -> Option<AssignmentKey> {
@@ -199,7 +204,7 @@ impl Scheduler {
         self.similar.states.insert(key.clone(), State::Live(execution));
         let shared = Shared { key, jobs: BTreeMap::new(), priorities: BTreeMap::new(), held_by };
         self.similar.shared.insert(execution, shared);
-        self.similar.join(execution, job, options.priority);
+        self.similar.join(execution, job, options);
         execution
     }
 
@@ -216,7 +221,12 @@ impl Scheduler {
         let row = &mut self.executions[execution];
         row.last = job;
         row.flags.stream |= options.stream;
-        row.priority = self.similar.join(execution, job, options.priority);
+        // The strictest bound of all that ever joined: who asked for one attempt must not get two.
+        let own = options.max_attempts.unwrap_or(self.config.max_attempts);
+        if own > 0 && (row.losses_max == 0 || own < row.losses_max) {
+            row.losses_max = own;
+        }
+        row.priority = self.similar.join(execution, job, options);
         if !matches!(place, Place::Assigned(_)) {
             let client = self.jobs[job].client;
             self.counts.queued_jobs += 1;

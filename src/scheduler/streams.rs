@@ -18,9 +18,11 @@ struct Recipient {
     taken: u64,
 }
 
-/// The stream of one assignment, from its first chunk on.
+/// The stream of one assignment, from its first word on.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
+    /// A chunk has come: who is not among the recipients by now gets the outcome only.
+    begun: bool,
     recipients: Vec<Recipient>,
     received: u64,
     granted: u64,
@@ -45,11 +47,8 @@ impl Scheduler {
         let Some(execution) = self.assignments[key].execution() else {
             return;
         };
-        let recipients = self.wanting(execution);
-        let stream = self.streams.entry(key).or_insert_with(|| Stream {
-            recipients: recipients.into_iter().map(|job| Recipient { job, taken: 0 }).collect(),
-            ..Stream::default()
-        });
+        let stream = self.stream(key, execution);
+        stream.begun = true;
         let outstanding = stream.received - stream.granted;
         stream.received += payload.len() as u64;
         // A single chunk may be larger than the window: it goes alone.
@@ -72,24 +71,32 @@ impl Scheduler {
         let Some(execution) = self.assignments[key].execution() else {
             return;
         };
-        let jobs = match self.streams.get(&key) {
-            Some(stream) => stream.recipients.iter().map(|recipient| recipient.job).collect(),
-            None => self.wanting(execution),
-        };
+        let recipients = &self.stream(key, execution).recipients;
+        let jobs: Vec<JobKey> = recipients.iter().map(|recipient| recipient.job).collect();
         for job in jobs {
             let (client, job) = self.caller(job);
             self.actions.push(Action::Progress { client, job, done, total });
         }
     }
 
-    /// The jobs of an execution whose callers can be sent data, if any of them wants it.
+    /// The stream of an assignment. Until the first chunk, everybody who wants it may still join.
+    fn stream(&mut self, key: AssignmentKey, execution: ExecutionKey) -> &mut Stream {
+        if self.streams.get(&key).is_none_or(|stream| !stream.begun) {
+            let recipients = self.wanting(execution).into_iter().map(|job| Recipient { job, taken: 0 }).collect();
+            self.streams.insert(key, Stream { recipients, ..Stream::default() });
+        }
+        self.streams.get_mut(&key).expect("made above if it was not there")
+    }
+
+    /// The jobs of an execution whose callers want data and can be sent it.
     fn wanting(&self, execution: ExecutionKey) -> Vec<JobKey> {
         let mut jobs = Vec::new();
         let row = &self.executions[execution];
         let mut next = if row.flags.stream { row.first } else { JobKey::NONE };
         while !next.is_none() {
             let client = &self.peers[self.jobs[next].client];
-            if client.abilities.streams && !client.gone {
+            let wants = !row.flags.shared || self.similar.wants_stream(execution, next);
+            if wants && client.abilities.streams && !client.gone {
                 jobs.push(next);
             }
             next = self.jobs[next].next;
