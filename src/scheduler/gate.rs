@@ -28,6 +28,8 @@ impl Gate {
     pub(crate) fn opens(&mut self, now: Time, config: &Config, random: &mut Random) -> bool {
         let threshold = u64::from(config.avail_threshold).min(self.offered / 2).max(1);
         if self.full && self.free < threshold {
+            // The wait begins when there are enough: a time that has passed must not wake anybody again and again.
+            self.opens_at = None;
             return false;
         }
         if config.distrib_randmax.is_zero() {
