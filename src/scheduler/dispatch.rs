@@ -30,8 +30,10 @@ impl Scheduler {
         if self.draining || !self.pools.is_dirty() || !self.gate.opens(now, &self.config, &mut self.random) {
             return;
         }
-        let pools = self.pools.take_dirty();
+        let mut pools = self.pools.take_dirty();
         self.wake_avoiding(&pools);
+        // Who was woken may be for other pools, too.
+        pools.extend(self.pools.take_dirty());
         let mut heads: BinaryHeap<Reverse<(Head, PoolKey)>> = BinaryHeap::with_capacity(pools.len());
         let entry = |machine: &Self, pool| {
             machine.pools.get(pool).and_then(|p| p.best()).map(|head| Reverse((head, pool)))

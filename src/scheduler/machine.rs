@@ -222,7 +222,7 @@ impl Scheduler {
         if self.peers.is_purging() || !self.burst.losses.is_empty() || !self.burst.aborts.is_empty() {
             return Some(Time::ZERO);
         }
-        let gate = self.gate.opens_at().filter(|_| self.pools.is_dirty());
+        let gate = self.gate.opens_at().filter(|_| self.pools.is_dirty() && !self.draining);
         [self.deadlines.next(), gate, self.clean_up_at()].into_iter().flatten().min()
     }
 

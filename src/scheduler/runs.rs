@@ -76,8 +76,10 @@ impl Scheduler {
         let started = assignment.started()?;
         let end = run_end(job, started)?;
         // The worker ends the run at the latest end that any job allows: for that one the manager is the backstop only.
+        // A worker without a limit ends nothing.
         let told = started.plus_millis(u64::from(assignment.told_limit_ms));
-        Some(if end >= told { end.plus_millis(BACKSTOP_MILLIS) } else { end })
+        let by_worker = assignment.told_limit_ms > 0 && end >= told;
+        Some(if by_worker { end.plus_millis(BACKSTOP_MILLIS) } else { end })
     }
 
     /// The longest run that any waiting job allows, in milliseconds; 0: no limit.
@@ -349,12 +351,13 @@ impl Scheduler {
         let Some(execution) = self.assignments[key].execution() else {
             return;
         };
+        let restarted = self.take_stream(key);
         self.stop(now, key);
         let stops = self.executions[execution].flags.shared && self.assignments.get(key).is_some();
         if stops {
             self.similar.stopping(execution, key);
         }
-        self.lose(now, execution, None, "its worker never started it");
+        self.lose(now, execution, restarted, "its worker never started it");
         if stops && self.executions.get(execution).is_some() {
             self.hold(execution, key);
         }
