@@ -130,6 +130,13 @@ impl Scheduler {
         self.enqueue(execution, false);
     }
 
+    /// The priority of an execution changed: if it only avoided those who had room, others may have room for it now.
+    pub(crate) fn unpark_avoiding(&mut self, execution: ExecutionKey) {
+        if self.aside.parked.get(&execution).is_some_and(|parked| parked.avoiding) {
+            self.unpark(execution);
+        }
+    }
+
     /// Workers of some pools have room: whoever only avoided others may try again.
     pub(crate) fn wake_avoiding(&mut self, pools: &[crate::tables::PoolKey]) {
         if self.aside.avoiding.is_empty() {

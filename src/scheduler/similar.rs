@@ -234,6 +234,8 @@ impl Scheduler {
         }
         if urgent && place == Place::Queued {
             self.enqueue(execution, false);
+        } else if urgent {
+            self.unpark_avoiding(execution);
         }
         self.extend_run_limit(execution, job);
         self.set_run_alarm(now, job);

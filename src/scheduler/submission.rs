@@ -274,6 +274,8 @@ impl Scheduler {
         self.executions[execution].priority = self.similar.leave(execution, key);
         if place == Place::Queued {
             self.enqueue(execution, false);
+        } else {
+            self.unpark_avoiding(execution);
         }
         self.shorten_run_limit(execution, &job);
     }
