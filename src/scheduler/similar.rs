@@ -118,7 +118,9 @@ impl Similar {
 
     /// Whether a job of a shared execution wants data and progress itself.
     pub(crate) fn wants_stream(&self, execution: ExecutionKey, job: JobKey) -> bool {
-        self.shared.get(&execution).is_some_and(|shared| shared.jobs.get(&job).is_some_and(|(_, stream)| *stream))
+        self.shared
+            .get(&execution)
+            .is_some_and(|shared| shared.jobs.get(&job).is_some_and(|(_, stream)| *stream))
     }
 
     pub(crate) fn held_by(&self, execution: ExecutionKey) -> Option<AssignmentKey> {

@@ -82,7 +82,8 @@ impl Scheduler {
     /// The stream of an assignment. Until the first chunk, everybody who wants it may still join.
     fn stream(&mut self, key: AssignmentKey, execution: ExecutionKey) -> &mut Stream {
         if self.streams.get(&key).is_none_or(|stream| !stream.begun) {
-            let recipients = self.wanting(execution).into_iter().map(|job| Recipient { job, taken: 0 }).collect();
+            let recipients =
+                self.wanting(execution).into_iter().map(|job| Recipient { job, taken: 0 }).collect();
             self.streams.insert(key, Stream { recipients, ..Stream::default() });
         }
         self.streams.get_mut(&key).expect("made above if it was not there")
