@@ -5,5 +5,6 @@ pub mod manager;
 pub mod net;
 pub mod worker;
 
+pub use client::Client;
 pub use manager::Manager;
 pub use proletariat_protocol as protocol;

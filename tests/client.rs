@@ -99,11 +99,11 @@ fn echo(port: u16) -> mpsc::UnboundedSender<()> {
 }
 
 fn manager(port: u16) -> Manager {
-    Manager::builder().port(port).start().unwrap()
+    Manager::builder().port(port).start().expect("a free port")
 }
 
 async fn client(port: u16) -> Client {
-    Client::connect(format!("127.0.0.1:{port}")).await.unwrap()
+    Client::connect(format!("127.0.0.1:{port}")).await.expect("a manager listens")
 }
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {

@@ -168,10 +168,9 @@ impl Member for ClientMember {
     type Command = Command;
 
     fn command(&mut self, now: Time, command: Command) {
-        if let Command::Add { tag, job } = command {
-            return self.add(now, tag, job);
+        if !matches!(command, Command::Add { .. }) {
+            self.hand_over(now);
         }
-        self.hand_over(now);
         match command {
             // Whoever waits for what is dropped here learns that the client is closed.
             Command::Open { .. } | Command::SystemMessage { .. } | Command::Status(_) if self.closing => {}
@@ -179,7 +178,7 @@ impl Member for ClientMember {
                 let group = self.calls.open(tag, sink, jobs.len());
                 self.machine.handle(called, Event::Opened { group, options: *options, jobs, open });
             }
-            Command::Add { .. } => unreachable!("taken above"),
+            Command::Add { tag, job } => self.add(now, tag, job),
             Command::Close(tag) => self.about(now, tag, |group| Event::Closed { group }),
             Command::Abort { tag, index } => {
                 self.about(now, tag, |group| Event::Aborted { group, first: index, count: 1 });

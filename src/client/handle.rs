@@ -284,9 +284,11 @@ impl Client {
 
     /// Waits for the next change of [`link_state`](Self::link_state); `None` when the client is closed.
     ///
-    /// Nothing is lost if it is dropped midway, but changes between two calls are seen as one or none.
+    /// What changed before the call is not seen: look at [`link_state`](Self::link_state) first. Nothing is lost if it is
+    /// dropped midway.
     pub async fn link_changed(&self) -> Option<LinkState> {
         let mut state = self.shared.state.clone();
+        state.mark_unchanged();
         state.changed().await.ok()?;
         Some(state.borrow_and_update().clone())
     }

@@ -20,6 +20,8 @@
 //! Every job gets exactly one outcome. A client that loses its manager connects again and sends what has no outcome
 //! again; the caller notices nothing but time. So a job may run more than once, unless `max_attempts` is 1.
 //!
+//! A client made with [`Client::builder`] and [`lazy`](Builder::lazy) does not wait for the manager; its calls do.
+//!
 //! One task owns the connection and everything about the jobs ([`machine`]); the handles talk to it through a channel.
 
 mod builder;
@@ -35,10 +37,13 @@ mod outcomes;
 #[cfg(test)]
 mod tests;
 
+pub use crate::net::connect::LinkError;
 pub use builder::Builder;
 pub use error::Error;
 pub use group::Group;
 pub use handle::{Client, LinkState, SystemMessage};
 pub use machine::{Job, JobError, Outcome, SystemReport};
-pub use options::WorkOptions;
+pub use options::{IntoPayload, WorkOptions};
 pub use outcomes::{Outcomes, Update, Updates};
+pub use proletariat_protocol::message::Recipient;
+pub use proletariat_protocol::{ErrorCode, Payload, PeerId};

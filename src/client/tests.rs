@@ -108,6 +108,27 @@ async fn a_lost_manager_costs_the_caller_nothing_but_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_state_of_the_link_can_be_watched() {
+    let (client, hatch, manager) = stage().await;
+    let up_as = |state: &LinkState| match state {
+        LinkState::Up { peer, .. } => Some(peer.0),
+        _ => None,
+    };
+    assert_eq!(up_as(&client.link_state()), Some(7));
+    drop(manager);
+    let lost = client.link_changed().await.unwrap();
+    assert!(matches!(lost, LinkState::Connecting { last: Some(LinkError::Closed) }), "{lost:?}");
+    let (changed, manager) =
+        tokio::join!(client.link_changed(), async { hatch.connection().await.welcome(8).await });
+    assert_eq!(up_as(&changed.unwrap()), Some(8));
+    let (changed, ()) = tokio::join!(client.link_changed(), async {
+        client.shutdown().await;
+        drop(manager);
+    });
+    assert!(!matches!(changed, Some(LinkState::Up { .. })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_timeout_of_a_call_counts_without_a_manager() {
     let (_hatch, connector) = Hatch::open();
     let client = Client::builder().over(connector);

@@ -146,7 +146,9 @@ impl Model {
         }
         let wrong = |a: &&super::Assignment| !a.stopping && a.told != a.limit;
         match self.assignments.iter().find(wrong) {
-            Some(found) => Err(format!("{:?} knows the limit {:?}, not {:?}", found.id, found.told, found.limit)),
+            Some(found) => {
+                Err(format!("{:?} knows the limit {:?}, not {:?}", found.id, found.told, found.limit))
+            }
             None => Ok(()),
         }
     }
