@@ -8,3 +8,4 @@ pub mod worker;
 pub use client::Client;
 pub use manager::Manager;
 pub use proletariat_protocol as protocol;
+pub use worker::Worker;

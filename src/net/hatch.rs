@@ -122,7 +122,10 @@ impl ManagerEnd {
                     PeerMessage::Submit { payload_bytes, .. } => {
                         payload_bytes.iter().map(|&bytes| tail.take(bytes)).collect()
                     }
-                    PeerMessage::SystemMessage { bytes, .. } => vec![tail.take(*bytes)],
+                    PeerMessage::Finished { runs } => runs.iter().map(|run| tail.take(run.bytes)).collect(),
+                    PeerMessage::SystemMessage { bytes, .. } | PeerMessage::Data { bytes, .. } => {
+                        vec![tail.take(*bytes)]
+                    }
                     _ => Vec::new(),
                 };
                 messages.push_back((message, payloads));

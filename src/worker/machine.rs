@@ -190,6 +190,8 @@ impl Machine {
 
     fn connected(&mut self, payload_bytes_max: u64) {
         self.sessions += 1;
+        // The wire states lengths in 32 bits.
+        let payload_bytes_max = payload_bytes_max.min(u64::from(u32::MAX));
         self.session = Some(Session { number: self.sessions, payload_bytes_max });
         let hold = if self.runs.orphans() > 0 { self.grace_until } else { Time::ZERO };
         self.offering.begin(hold);

@@ -29,7 +29,9 @@ impl Clock {
         Time::ZERO + self.origin.elapsed()
     }
 
-    fn instant(&self, time: Time) -> Instant {
+    /// A time of it, for timers.
+    #[must_use]
+    pub fn instant(&self, time: Time) -> Instant {
         self.origin + Duration::from_micros(time.0)
     }
 }
