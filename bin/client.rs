@@ -1,1 +1,5 @@
-fn main() {}
+//! The executable `client`.
+
+fn main() -> std::process::ExitCode {
+    proletariat_cli::commands::client::main()
+}

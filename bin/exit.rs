@@ -38,6 +38,8 @@ pub enum Failure {
     Parser(clap::Error),
     /// Nobody reads standard output any more: not worth a word.
     ClosedPipe,
+    /// A signal came; whoever sent it knows.
+    Interrupted,
 }
 
 impl Failure {
@@ -60,6 +62,7 @@ impl Failure {
             Self::Sentence(exit, _) => *exit,
             Self::Parser(error) if error.use_stderr() => Exit::Usage,
             Self::Parser(_) | Self::ClosedPipe => Exit::Done,
+            Self::Interrupted => Exit::Interrupted,
         }
     }
 }
@@ -70,6 +73,7 @@ impl fmt::Display for Failure {
             Self::Sentence(_, message) => f.write_str(message),
             Self::Parser(error) => error.fmt(f),
             Self::ClosedPipe => f.write_str("standard output is closed"),
+            Self::Interrupted => f.write_str("interrupted"),
         }
     }
 }

@@ -98,7 +98,7 @@ pub fn ended(outcome: Result<Exit, Failure>) -> ExitCode {
     match &failure {
         // Help and version go to standard output, errors to standard error; nobody need read either.
         Failure::Parser(error) => drop(error.print()),
-        Failure::ClosedPipe => {}
+        Failure::ClosedPipe | Failure::Interrupted => {}
         Failure::Sentence(_, message) => {
             let arguments: Vec<_> = std::env::args_os().collect();
             let color = ColorChoice::from_arguments(&arguments).on_stderr();

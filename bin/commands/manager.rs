@@ -1,6 +1,6 @@
 //! `manager`: takes jobs from clients and gives them to workers.
 
-use super::{CommonOptions, DrainOptions, begin, runtime};
+use super::{CommonOptions, DrainOptions, begin, block_on};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, size};
 use crate::options::{Parsed, Surroundings, parse};
@@ -13,6 +13,7 @@ use proletariat::manager::{Builder, Error};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::Builder as Runtime;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -159,7 +160,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let _log = begin(&parsed.options.common, &parsed.warnings, "info");
     let builder = builder(&parsed)?;
     let options = parsed.options;
-    runtime()?.block_on(async {
+    block_on(Runtime::new_current_thread(), async {
         // Taken over before anybody can know that we are here.
         let signals = Signals::new()?;
         let manager = builder.start().map_err(cannot_start)?;

@@ -12,13 +12,19 @@ use crate::terminal::{ColorChoice, say};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::runtime::Runtime;
 
 /// What manager, worker and client all have.
 #[derive(Args, Clone, Debug)]
 pub struct CommonOptions {
-    /// Where the manager listens: host, host:port or [v6]:port
-    #[arg(long, global = true, value_name = "HOST", default_value = "127.0.0.1", value_parser = host_port)]
+    /// Where the manager listens.
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST",
+        default_value = "127.0.0.1",
+        value_parser = host_port,
+        help = "Where the manager listens: host, host:port or [v6]:port"
+    )]
     pub host: HostPort,
     /// Port of the manager
     #[arg(long, global = true, default_value_t = proletariat_protocol::limits::PORT)]
@@ -63,10 +69,17 @@ fn begin(options: &CommonOptions, warnings: &[String], level: &str) -> LogGuard 
     log::start(level, options.debug, options.color)
 }
 
-/// One thread is enough for a command: the library's tasks are few, and a manager has its own.
-fn runtime() -> Result<Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))
+/// Runs a daemon's future on this thread; whatever the library has under way is dropped at the end. A look-up of a name may
+/// hang in the system, so nothing waits for threads.
+fn block_on<T>(
+    mut builder: tokio::runtime::Builder,
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = builder.enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    result
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ enum Verb {
     },
 }
 
+/// Names and values.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 fn surroundings(words: &[&str], environment: &[(&str, &str)]) -> Surroundings {
     Surroundings {
         arguments: std::iter::once("small").chain(words.iter().copied()).map(OsString::from).collect(),
@@ -92,7 +95,7 @@ fn the_files_name_comes_from_the_environment_too() {
 
 #[test]
 fn faults_name_their_place() {
-    let table: &[(&[&str], &[(&str, &str)], &str)] = &[
+    let table: &[(&[&str], Variables, &str)] = &[
         (&["work", "--run-timeout", "2592001s"], &[], "--run-timeout"),
         (&["work", "--frobnicate"], &[], "--frobnicate"),
         (&["frobnicate"], &[], "frobnicate"),
@@ -147,7 +150,7 @@ fn a_containers_service_is_no_port() {
 #[test]
 fn the_stronger_place_says_the_port() {
     let (host, port) = ("PROLETARIAT_HOST", "PROLETARIAT_PORT");
-    let table: &[(&[&str], &[(&str, &str)], &str)] = &[
+    let table: &[(&[&str], Variables, &str)] = &[
         (&["status"], &[], "127.0.0.1:1917"),
         (&["--host", "h:9", "status"], &[(port, "7")], "h:9"),
         (&["status", "--host", "h:9"], &[(port, "7")], "h:9"),

@@ -1,4 +1,5 @@
 //! The executables as a user starts them: real processes, real TCP, any free port.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -100,6 +101,14 @@ impl Fleet {
     fn port_file(&self) -> PathBuf {
         self.folder.path().join("port")
     }
+
+    fn client(&self, arguments: &[&str]) -> Output {
+        self.client_with(arguments, b"")
+    }
+
+    fn client_with(&self, arguments: &[&str], input: &[u8]) -> Output {
+        run("client", &[arguments, &["--port", &self.port]].concat(), input)
+    }
 }
 
 /// Runs to the end, with this on standard input.
@@ -137,7 +146,7 @@ fn printed(output: &Output) -> &str {
 
 #[test]
 fn version_is_one_line_and_help_is_data() {
-    for name in ["manager"] {
+    for name in ["manager", "client"] {
         let version = run(name, &["--version"], b"");
         assert_eq!(printed(&version), format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
         let help = run(name, &["--help"], b"");
@@ -206,4 +215,78 @@ fn a_file_sets_the_port_and_its_faults_name_the_line() {
     fs::write(&bad, "port = 0\nprot = 1\n").unwrap();
     let wrong = run("manager", &["--config", bad.to_str().unwrap()], b"");
     assert_ended(&wrong, 2, &[&format!("{}:2: unknown key \"prot\"", bad.display())]);
+}
+
+#[test]
+fn nobody_there_is_told_with_the_address() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = gone.local_addr().unwrap().to_string();
+    drop(gone);
+    for arguments in [&["work", "x"][..], &["status"], &["sysmsg", "x"]] {
+        let arguments = [arguments, &["--host", &address, "--connect-timeout", "300ms"]].concat();
+        assert_ended(&run("client", &arguments, b""), 3, &[&address]);
+    }
+    let start = Instant::now();
+    let output = run("client", &["work", "x", "--host", &address, "--timeout", "200ms"], b"");
+    assert_ended(&output, 3, &[&address]);
+    assert!(start.elapsed() < Duration::from_secs(5), "the timeout holds while connecting too");
+}
+
+#[test]
+fn a_containers_service_address_is_ignored_with_a_word() {
+    let mut command = executable("client");
+    let command = command.args(["status", "--connect-timeout", "100ms", "--host", "127.0.0.1:1"]);
+    let output = command.env("PROLETARIAT_PORT", "tcp://10.0.0.9:1917").output().unwrap();
+    assert_ended(&output, 3, &["warning: PROLETARIAT_PORT=tcp://10.0.0.9:1917 ignored", "127.0.0.1:1"]);
+}
+
+#[test]
+fn a_call_says_why_it_waits_and_ends_in_time() {
+    let fleet = Fleet::new(&[]);
+    let output = fleet.client(&["work", "--kind", "mult", "--timeout", "3s", "x"]);
+    assert_ended(&output, 4, &["waiting: no worker is connected"]);
+    assert!(printed(&output).starts_with("error ECSTO: "), "{}", printed(&output));
+    let output = fleet.client(&["work", "--assign-timeout", "100", "--output", "jsonl", "x"]);
+    assert_ended(&output, 4, &[]);
+    assert!(
+        printed(&output).starts_with(r#"{"index":0,"error":{"code":"EATO","message":""#),
+        "{}",
+        printed(&output)
+    );
+    let output = fleet.client(&["work", "--no-wait", "--output", "json", "x", "y"]);
+    assert_ended(&output, 1, &[]);
+    assert_eq!(printed(&output).matches("ENOWORKER").count(), 2);
+}
+
+#[test]
+fn an_interrupted_call_aborts_its_jobs() {
+    let fleet = Fleet::new(&[]);
+    let mut call = Running::start("client", &["work", "x", "--port", &fleet.port], fleet.folder.path());
+    let queued = || printed(&fleet.client(&["status"])).contains("queues: 1 queued").then_some(());
+    until("the job is queued", queued);
+    call.signal("INT");
+    assert_eq!(call.exit_code(), 130);
+    assert_eq!(call.talk(), "");
+    until("it is gone", || printed(&fleet.client(&["status"])).contains("queues: 0 queued").then_some(()));
+}
+
+#[test]
+fn messages_reach_who_listens() {
+    let fleet = Fleet::new(&[]);
+    let folder = fleet.folder.path();
+    let alone = fleet.client(&["sysmsg", "x", "--to", "MANAGER"]);
+    assert_eq!(printed(&alone), "sentTo 1, receivedBy 1\n");
+    let mut listener =
+        Running::start("client", &["sysmsg", "--listen", "--output", "jsonl", "--port", &fleet.port], folder);
+    listener.until_it_says("listening as peer ");
+    let told = fleet.client(&["sysmsg", r#"{"do": "something"}"#, "--output", "json"]);
+    assert_eq!(printed(&told), "{\"sentTo\":1,\"receivedBy\":1}\n");
+    let nobody = fleet.client(&["sysmsg", "x", "--to", "999999999"]);
+    assert_eq!(printed(&nobody), "sentTo 0, receivedBy 0\n");
+    listener.signal("TERM");
+    assert_eq!(listener.exit_code(), 130);
+    let mut heard = String::new();
+    listener.child.stdout.take().unwrap().read_to_string(&mut heard).unwrap();
+    assert!(heard.ends_with(",\"content\":{\"do\":\"something\"}}\n"), "{heard}");
+    assert_eq!(heard.lines().count(), 1, "{heard}");
 }

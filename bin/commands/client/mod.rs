@@ -1,13 +1,25 @@
 //! `client`: pushes jobs and gets the answers back; asks the manager; tells the others.
 
+mod in_order;
+mod interrupt;
+mod payloads;
 mod status;
 mod sysmsg;
+mod waiting;
 mod work;
 
-use super::CommonOptions;
+use super::{CommonOptions, begin, block_on};
+use crate::exit::{Exit, Failure};
 use crate::options::value::duration;
+use crate::options::{Address, Surroundings, parse};
+use crate::terminal::{ColorChoice, ended};
 use clap::{Args, Parser, Subcommand};
+use interrupt::Interrupt;
+use proletariat::client::{Client, Error};
+use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
+use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::Builder as Runtime;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,4 +67,76 @@ enum ClientCommand {
     Sysmsg(sysmsg::SysmsgOptions),
     /// Shows the manager's state
     Status(status::StatusOptions),
+}
+
+/// The executable `client`.
+#[must_use]
+pub fn main() -> ExitCode {
+    ended(run(&Surroundings::of_this_process()))
+}
+
+fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
+    let parsed = parse::<ClientOptions>(surroundings)?;
+    let ClientOptions { common, connection, command } = parsed.options;
+    let _log = begin(&common, &parsed.warnings, "error");
+    let address = common.address(&parsed.sources)?;
+    let manager = ManagerAt { address, connection, color: common.color };
+    // The library's task has a thread of its own: where standard output is a pager that nobody scrolls, this thread
+    // stands still, and the session must not.
+    let mut runtime = Runtime::new_multi_thread();
+    runtime.worker_threads(1);
+    block_on(runtime, async {
+        let interrupt = Interrupt::new()?;
+        match command {
+            ClientCommand::Work(options) => work::run(options, &manager, interrupt).await,
+            ClientCommand::Sysmsg(options) => sysmsg::run(options, &manager, interrupt).await,
+            ClientCommand::Status(options) => status::run(&options, &manager, interrupt).await,
+        }
+    })
+}
+
+/// The manager that the commands talk to, and how.
+struct ManagerAt {
+    address: Address,
+    connection: ConnectionOptions,
+    color: ColorChoice,
+}
+
+impl ManagerAt {
+    /// Connects, within `--connect-timeout` and what the whole call may take (zero: no limit).
+    async fn connect(&self, name: &str, total: Duration) -> Result<Client, Failure> {
+        let ConnectionOptions { connect_timeout, max_retries, manager_timeout } = self.connection;
+        let limits = [connect_timeout, total].into_iter().filter(|limit| !limit.is_zero());
+        let limit = limits.min().unwrap_or(Duration::from_millis(u64::from(CLOCK_MILLIS_MAX)));
+        let mut builder = Client::builder()
+            .host(self.address.to_string())
+            .name(name)
+            .connect_timeout(limit)
+            // The manager's limit counts: memory grows with what it sends, not with this.
+            .max_payload(u64::from(u32::MAX))
+            .manager_timeout(manager_timeout);
+        if let Some(retries) = max_retries {
+            builder = builder.max_retries(retries);
+        }
+        builder.connect().await.map_err(|error| self.failure(&error))
+    }
+
+    /// What an error of the library means for the command.
+    fn failure(&self, error: &Error) -> Failure {
+        let exit = match error {
+            Error::InvalidOption(_) => Exit::Usage,
+            Error::Unanswered(error) => {
+                let mut tally = crate::output::Tally::default();
+                tally.count(Some(error.code));
+                tally.exit()
+            }
+            Error::Link(_) | Error::ConnectTimeout { .. } if error.code().is_some() => Exit::Refused,
+            Error::Link(_) | Error::ConnectTimeout { .. } => Exit::Unreachable,
+            _ => Exit::Failed,
+        };
+        match exit {
+            Exit::Unreachable => Failure::new(exit, format!("no manager at {}: {error}", self.address)),
+            _ => Failure::new(exit, error.to_string()),
+        }
+    }
 }

@@ -1,10 +1,24 @@
 //! `client work`: jobs in, outcomes out.
 
+use super::in_order::InOrder;
+use super::payloads::Payloads;
+use super::waiting::{Progress, Watcher};
+use super::{Interrupt, ManagerAt};
+use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, kind};
-use crate::output::Format;
+use crate::output::{Format, OutcomeWriter, Tally};
+use crate::terminal::say;
 use clap::Args;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use proletariat::client::{Client, Error, Group, Job, Outcome, Update, WorkOptions as CallOptions};
 use std::ffi::OsString;
-use std::time::Duration;
+use std::io::{self, BufWriter, Stdout};
+use std::os::unix::ffi::OsStringExt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,4 +67,177 @@ pub(super) struct WorkOptions {
     /// Form of what is printed
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     output: Format,
+}
+
+/// Jobs that may be handed in before the first of them is printed. In submission order a slow job holds back what was done
+/// after it; this bounds how much.
+const AHEAD_MAX: usize = 65_536;
+/// Outcomes that are printed together before the next look at anything else.
+const PRINTED_TOGETHER_MAX: usize = 1_024;
+
+pub(super) async fn run(
+    options: WorkOptions,
+    manager: &ManagerAt,
+    mut interrupt: Interrupt,
+) -> Result<Exit, Failure> {
+    let called = Instant::now();
+    let client = interrupt.or(manager.connect("client work", options.timeout.unwrap_or_default())).await??;
+    let result = interrupt.or(work(options, manager, &client, called)).await;
+    // Whatever the ending: jobs without an outcome are aborted, and the manager is told.
+    client.shutdown().await;
+    result?
+}
+
+async fn work(
+    options: WorkOptions,
+    manager: &ManagerAt,
+    client: &Client,
+    called: Instant,
+) -> Result<Exit, Failure> {
+    let failed = |error| manager.failure(&error);
+    let call = options.for_call(called);
+    let (group, mut updates) = open(client, call, options.stream).map_err(failed)?;
+    let progress = Arc::new(Progress::default());
+    let _watcher = Watcher::new(client.clone(), options.kind.clone(), Arc::clone(&progress));
+    let mut printer = Printer::new(&options, manager, Arc::clone(&progress));
+    let ahead = Arc::clone(&printer.ahead);
+    let mut feeding = pin!(feed(Payloads::new(options.payloads), group, &ahead, &progress));
+    let mut fed = false;
+    loop {
+        tokio::select! {
+            result = &mut feeding, if !fed => {
+                result?.map_err(failed)?;
+                fed = true;
+            }
+            update = updates.next() => {
+                let Some(update) = update else { break };
+                printer.take(update)?;
+                // Everything that is there already goes out with one write.
+                for _ in 0..PRINTED_TOGETHER_MAX {
+                    let Some(Some(update)) = updates.next().now_or_never() else { break };
+                    printer.take(update)?;
+                }
+                printer.out.flush()?;
+            }
+        }
+    }
+    printer.out.finish()?;
+    Ok(printer.tally.exit())
+}
+
+/// A group, and what comes back from it; without `stream` outcomes alone.
+fn open(
+    client: &Client,
+    call: CallOptions,
+    stream: bool,
+) -> Result<(Group, BoxStream<'static, (usize, Update)>), Error> {
+    if stream {
+        let (group, updates) = client.open_group_with(call, Group::WINDOW)?;
+        return Ok((group, updates.boxed()));
+    }
+    let (group, outcomes) = client.open_group(call)?;
+    Ok((group, outcomes.map(|(index, outcome)| (index, Update::Outcome(outcome))).boxed()))
+}
+
+/// Hands payloads in, as fast as the group and the printer take them.
+async fn feed(
+    mut payloads: Payloads,
+    group: Group,
+    ahead: &Semaphore,
+    progress: &Progress,
+) -> Result<Result<(), Error>, Failure> {
+    let unreadable = |sentence| Failure::new(Exit::Failed, sentence);
+    while let Some(payload) = payloads.next().await.map_err(unreadable)? {
+        // Closed only with the printer, which goes when this does.
+        let Ok(permit) = ahead.acquire().await else { break };
+        permit.forget();
+        progress.submitted();
+        if let Err(error) = group.submit(Job::new(payload)).await {
+            return Ok(Err(error));
+        }
+    }
+    group.close();
+    Ok(Ok(()))
+}
+
+/// Prints what comes back, in order or as it comes.
+struct Printer {
+    out: OutcomeWriter<BufWriter<Stdout>>,
+    tally: Tally,
+    /// Outcomes that wait for earlier ones; `None`: they do not.
+    in_order: Option<InOrder<Outcome>>,
+    stream: bool,
+    people: bool,
+    ahead: Arc<Semaphore>,
+    progress: Arc<Progress>,
+}
+
+impl Printer {
+    fn new(options: &WorkOptions, manager: &ManagerAt, progress: Arc<Progress>) -> Self {
+        let out = BufWriter::new(io::stdout());
+        Self {
+            out: OutcomeWriter::new(out, options.output, manager.color.on_stdout()),
+            tally: Tally::default(),
+            in_order: (!options.individual).then(InOrder::new),
+            stream: options.stream,
+            people: options.output == Format::Human,
+            ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
+            progress,
+        }
+    }
+
+    fn take(&mut self, (index, update): (usize, Update)) -> io::Result<()> {
+        self.progress.sign();
+        let index = index as u64;
+        match update {
+            Update::Outcome(outcome) => {
+                self.progress.answered();
+                self.outcome(index, outcome)
+            }
+            Update::Data(data) if self.stream => self.out.data(index, &data),
+            Update::Restarted if self.stream => {
+                if self.people {
+                    say(&format!("job {index} starts anew: the data so far does not count"));
+                }
+                self.out.restarted(index)
+            }
+            Update::Data(_) | Update::Restarted | Update::Progress { .. } => Ok(()),
+        }
+    }
+
+    fn outcome(&mut self, index: u64, outcome: Outcome) -> io::Result<()> {
+        let Some(in_order) = &mut self.in_order else { return self.print(index, &outcome) };
+        in_order.push(index, outcome);
+        while let Some((index, outcome)) = self.in_order.as_mut().and_then(InOrder::pop) {
+            self.print(index, &outcome)?;
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, index: u64, outcome: &Outcome) -> io::Result<()> {
+        self.ahead.add_permits(1);
+        self.tally.count(outcome.as_ref().err().map(|error| error.code));
+        match outcome {
+            Ok(result) => self.out.result(index, result),
+            Err(error) => self.out.error(index, error.code, &error.message),
+        }
+    }
+}
+
+impl WorkOptions {
+    /// What the library is told; of the total timeout, what connecting has left.
+    fn for_call(&self, called: Instant) -> CallOptions {
+        // At least a millisecond, because zero would be no limit.
+        let rest = |total: Duration| total.saturating_sub(called.elapsed()).max(Duration::from_millis(1));
+        CallOptions {
+            priority: self.priority,
+            kind: self.kind.clone(),
+            key: self.key.clone().map(OsString::into_vec),
+            timeout: self.timeout.filter(|total| !total.is_zero()).map(rest).unwrap_or_default(),
+            run_timeout: self.run_timeout.unwrap_or_default(),
+            assign_timeout: self.assign_timeout.unwrap_or_default(),
+            max_attempts: self.max_attempts,
+            no_wait: self.no_wait,
+        }
+    }
 }

@@ -1,0 +1,176 @@
+//! Payloads of the command line: words, and lines of standard input.
+//!
+//! Standard input is read by a thread of its own that hands over all whole lines of each read together: an endless input
+//! gets on line by line, a big file in portions. The thread dies with the process; nothing waits for it.
+
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// The longest line: far over any payload that a manager takes, so that the manager says what its own limit is.
+const LINE_BYTES_MAX: usize = 1 << 30;
+/// Bytes of one read.
+const READ_BYTES: usize = 256 * 1024;
+/// Portions that may wait: with the payloads under way, this is all that is read ahead.
+const PORTIONS_MAX: usize = 4;
+
+type Portion = Result<Vec<Bytes>, String>;
+
+/// Payloads, one after the other.
+#[derive(Debug)]
+pub(super) struct Payloads {
+    words: VecDeque<OsString>,
+    lines: VecDeque<Bytes>,
+    input: Option<Receiver<Portion>>,
+}
+
+impl Payloads {
+    /// Of these words; `-` stands for the lines of standard input.
+    pub(super) fn new(words: Vec<OsString>) -> Self {
+        Self { words: words.into(), lines: VecDeque::new(), input: None }
+    }
+
+    /// The next payload, or a sentence why there is none. Nothing is lost if this is dropped midway.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return Ok(Some(line));
+            }
+            if let Some(input) = &mut self.input {
+                match input.recv().await {
+                    Some(portion) => self.lines = portion?.into(),
+                    None => self.input = None,
+                }
+                continue;
+            }
+            match self.words.pop_front() {
+                Some(word) if word == "-" => self.input = Some(read_in_background(std::io::stdin())?),
+                word => return Ok(word.map(|word| Bytes::from(word.into_vec()))),
+            }
+        }
+    }
+}
+
+fn read_in_background(input: impl Read + Send + 'static) -> Result<Receiver<Portion>, String> {
+    let (portions, receiver) = channel(PORTIONS_MAX);
+    std::thread::Builder::new()
+        .name("input".into())
+        .spawn(move || read_lines(input, &portions))
+        .map_err(|error| format!("cannot read standard input: {error}"))?;
+    Ok(receiver)
+}
+
+fn read_lines(mut input: impl Read, portions: &Sender<Portion>) {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut splitter = Splitter::default();
+    loop {
+        let portion = match input.read(&mut buffer) {
+            Ok(0) => {
+                // Nobody may be there to take it any more; then it is not wanted.
+                let _ = portions.blocking_send(Ok(splitter.finish().into_iter().collect()));
+                return;
+            }
+            Ok(count) => splitter.push(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(format!("cannot read standard input: {error}")),
+        };
+        let failed = portion.is_err();
+        if portions.blocking_send(portion).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Cuts bytes into lines, without their newlines.
+#[derive(Debug, Default)]
+struct Splitter {
+    begun: BytesMut,
+    lines: u64,
+}
+
+impl Splitter {
+    fn push(&mut self, bytes: &[u8]) -> Portion {
+        let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') else {
+            self.begun.extend_from_slice(bytes);
+            return self.check().map(|()| Vec::new());
+        };
+        self.begun.extend_from_slice(&bytes[..=last]);
+        self.check()?;
+        let whole = self.begun.split().freeze();
+        self.begun.extend_from_slice(&bytes[last + 1..]);
+        let mut lines = Vec::new();
+        let mut start = 0;
+        while let Some(length) = whole[start..].iter().position(|byte| *byte == b'\n') {
+            lines.push(whole.slice(start..start + length));
+            start += length + 1;
+        }
+        self.lines += lines.len() as u64;
+        Ok(lines)
+    }
+
+    /// The last line, if no newline ended it.
+    fn finish(&mut self) -> Option<Bytes> {
+        (!self.begun.is_empty()).then(|| self.begun.split().freeze())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.begun.len() <= LINE_BYTES_MAX {
+            return Ok(());
+        }
+        Err(format!("line {} of standard input is over {LINE_BYTES_MAX} bytes", self.lines + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives out its pieces one read at a time.
+    struct Pieces(VecDeque<&'static [u8]>);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let piece = self.0.pop_front().unwrap_or(b"");
+            buffer[..piece.len()].copy_from_slice(piece);
+            Ok(piece.len())
+        }
+    }
+
+    async fn read(pieces: &[&'static [u8]]) -> Vec<Bytes> {
+        let input = Some(read_in_background(Pieces(pieces.iter().copied().collect())).unwrap());
+        let mut payloads = Payloads { words: ["after".into()].into(), lines: VecDeque::new(), input };
+        let mut lines = Vec::new();
+        while let Some(line) = payloads.next().await.unwrap() {
+            lines.push(line);
+        }
+        assert_eq!(lines.pop().unwrap(), "after", "words after `-` come after the input");
+        lines
+    }
+
+    #[tokio::test]
+    async fn lines_of_any_cut() {
+        let table: &[(&[&[u8]], &[&str])] = &[
+            (&[], &[]),
+            (&[b"a\nb\n"], &["a", "b"]),
+            (&[b"a\nb"], &["a", "b"]),
+            (&[b"a", b"b\n", b"\n", b"c\r\nd", b"\n"], &["ab", "", "c\r", "d"]),
+            (&[b"\n"], &[""]),
+        ];
+        for (pieces, lines) in table {
+            assert_eq!(read(pieces).await, *lines, "{pieces:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn words_are_payloads() {
+        let bytes = OsString::from_vec(b"\xff".to_vec());
+        let mut payloads = Payloads::new(vec!["a".into(), bytes, "--".into()]);
+        assert_eq!(payloads.next().await.unwrap().unwrap(), "a");
+        assert_eq!(payloads.next().await.unwrap().unwrap(), &b"\xff"[..]);
+        assert_eq!(payloads.next().await.unwrap().unwrap(), "--");
+        assert!(payloads.next().await.unwrap().is_none());
+    }
+}
