@@ -5,6 +5,10 @@
 //! that goes away again with the last of it, so that an idle connection holds nothing. The data of fragments never goes
 //! through that buffer: it is appended to its message as it comes.
 
+mod tail;
+
+pub use tail::Tail;
+
 use core::mem;
 use core::ops::ControlFlow;
 use proletariat_protocol::Payload;
@@ -201,7 +205,7 @@ impl Inbox {
         match FrameType::try_from(frame_type)? {
             FrameType::Message => {
                 let (message, rest) = split_body(content)?;
-                Ok(sink(message, Tail { rest, owner }))
+                Ok(sink(message, Tail::new(rest, owner)))
             }
             FrameType::FragmentBegin => {
                 self.reassembly.begin(content)?;
@@ -261,40 +265,7 @@ impl Inbox {
         };
         let body = Payload::from(body);
         let (message, rest) = split_body(&body)?;
-        Ok(sink(message, Tail { rest, owner: Some(&body) }))
-    }
-}
-
-/// The payloads of a message, one after the other, as long as its head states.
-#[derive(Debug)]
-pub struct Tail<'a> {
-    rest: &'a [u8],
-    owner: Option<&'a Payload>,
-}
-
-impl Tail<'_> {
-    /// Bytes that have not been taken.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.rest.len()
-    }
-
-    /// The next payload, of so many bytes as the head states for it.
-    ///
-    /// It shares the buffer that was received where it is at least half of that, so that a payload that is kept for
-    /// long never keeps more than twice its size; else it is copied. An empty one costs nothing.
-    ///
-    /// # Panics
-    /// When more is taken than the head states.
-    pub fn take(&mut self, bytes: u32) -> Payload {
-        let bytes = usize::try_from(bytes).expect("an address space has at least 32 bits");
-        let (payload, rest) = self.rest.split_at(bytes);
-        self.rest = rest;
-        match self.owner {
-            _ if payload.is_empty() => Payload::new(),
-            Some(owner) if payload.len() >= owner.len() / 2 => owner.slice_ref(payload),
-            _ => Payload::copy_from_slice(payload),
-        }
+        Ok(sink(message, Tail::new(rest, Some(&body))))
     }
 }
 

@@ -106,11 +106,31 @@ fn a_partial_frame_holds_what_came_and_gives_it_back() {
 #[test]
 fn a_gathered_payload_is_not_copied_again_if_it_is_most_of_its_buffer() {
     let body = payload(30_000);
-    let mut tail = Tail { rest: &body[100..], owner: Some(&body) };
+    let mut tail = Tail::new(&body[100..], Some(&body));
     let (small, large) = (tail.take(1_000), tail.take(20_000));
     assert_eq!(large.as_ptr(), body[1_100..].as_ptr());
     assert_ne!(small.as_ptr(), body[100..].as_ptr());
     assert_eq!((&small[..], &large[..]), (&body[100..1_100], &body[1_100..21_100]));
+}
+
+#[test]
+fn small_payloads_share_blocks_and_stay_what_they_are() {
+    let body = payload(20_000);
+    for owner in [None, Some(&body)] {
+        let mut tail = Tail::new(&body, owner);
+        let mut at = 0;
+        let (mut shared, mut last) = (0, core::ptr::null());
+        for bytes in [64, 0, 64, 256, 257, 3, 1, 700, 64].into_iter().cycle().take(100) {
+            let payload = tail.take(bytes);
+            let end = at + bytes as usize;
+            assert_eq!(payload, body[at..end], "{bytes} bytes at {at}");
+            shared += u32::from(core::ptr::eq(payload.as_ptr(), last));
+            last = payload.as_ptr_range().end;
+            at = end;
+        }
+        assert!(shared > 20, "{shared} lie behind the one before");
+        assert_eq!(tail.bytes(), body.len() - at);
+    }
 }
 
 #[test]
