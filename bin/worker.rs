@@ -1,1 +1,5 @@
-fn main() {}
+//! The executable `worker`.
+
+fn main() -> std::process::ExitCode {
+    proletariat_cli::commands::worker::main()
+}

@@ -1,9 +1,17 @@
 //! `worker`: offers slots to a manager and runs jobs in them.
 
-use super::{CommonOptions, DrainOptions};
+use super::{CommonOptions, DrainOptions, begin, block_on};
+use crate::exit::{Exit, Failure};
 use crate::options::value::{Guarantees, KindNames, duration, guarantees, kinds};
+use crate::options::{Parsed, Surroundings, parse};
+use crate::signals::Signals;
+use crate::terminal::ended;
 use clap::{Args, Parser, ValueEnum};
+use proletariat::worker::handlers::{Echo, Sleep};
+use proletariat::worker::{Builder, Error, Worker};
+use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::Builder as Runtime;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,4 +78,71 @@ enum Builtin {
     Echo,
     /// The payload is a duration; the result is the payload, after that time
     Sleep,
+}
+
+/// The executable `worker`.
+#[must_use]
+pub fn main() -> ExitCode {
+    ended(run(&Surroundings::of_this_process()))
+}
+
+fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
+    let parsed = parse::<WorkerOptions>(surroundings)?;
+    let _log = begin(&parsed.options.common, &parsed.warnings, "info");
+    let address = parsed.options.common.address(&parsed.sources)?;
+    let drain_timeout = parsed.options.drain.drain_timeout;
+    let builder = builder(parsed).host(&address.host).port(address.port);
+    block_on(Runtime::new_current_thread(), async {
+        let signals = Signals::new()?;
+        let worker = builder.start_lazy().map_err(|error| failure(&error))?;
+        tracing::info!("offers its slots to the manager at {address}");
+        until_told(&worker, signals, drain_timeout).await
+    })
+}
+
+/// Works until a signal comes, then drains; a second signal ends it at once.
+async fn until_told(worker: &Worker, mut signals: Signals, drain_timeout: Duration) -> Result<Exit, Failure> {
+    tokio::select! {
+        () = signals.next() => {}
+        end = worker.ended() => return end.map(|()| Exit::Done).map_err(|error| failure(&error)),
+    }
+    tracing::info!(?drain_timeout, "draining; a second signal ends it at once");
+    tokio::select! {
+        end = worker.drain(drain_timeout) => end.map(|()| Exit::Done).map_err(|error| failure(&error)),
+        () = signals.next() => Ok(Exit::Interrupted),
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    let exit = match error {
+        Error::Offer(_) => Exit::Usage,
+        Error::OfferRefused { .. } => Exit::Refused,
+        Error::Link(error) if error.code().is_some() => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+fn builder(parsed: Parsed<WorkerOptions>) -> Builder {
+    let options = parsed.options;
+    let mut builder = Worker::builder()
+        .name(options.name)
+        .slots(options.slots)
+        .kill_grace(options.kill_grace)
+        .answer_threshold(options.answer_threshold)
+        .retry_time(options.con_retrytime)
+        .manager_timeout(options.manager_timeout);
+    if let Some(Guarantees(guarantees)) = options.priority_slots {
+        builder = builder.priority_slots(guarantees.into_iter().map(|one| (one.bound, one.slots)));
+    }
+    if let Some(KindNames(kinds)) = options.kinds {
+        builder = builder.kinds(kinds);
+    }
+    match options.builtin {
+        Builtin::Echo => {
+            tracing::info!("without a handler of its own it echoes: the result is the payload");
+            builder.handler(Echo)
+        }
+        Builtin::Sleep => builder.handler(Sleep),
+    }
 }

@@ -102,6 +102,10 @@ impl Fleet {
         self.folder.path().join("port")
     }
 
+    fn worker(&self, arguments: &[&str]) -> Running {
+        Running::start("worker", &[&["--port", &self.port], arguments].concat(), self.folder.path())
+    }
+
     fn client(&self, arguments: &[&str]) -> Output {
         self.client_with(arguments, b"")
     }
@@ -146,7 +150,7 @@ fn printed(output: &Output) -> &str {
 
 #[test]
 fn version_is_one_line_and_help_is_data() {
-    for name in ["manager", "client"] {
+    for name in ["manager", "worker", "client"] {
         let version = run(name, &["--version"], b"");
         assert_eq!(printed(&version), format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
         let help = run(name, &["--help"], b"");
@@ -289,4 +293,136 @@ fn messages_reach_who_listens() {
     listener.child.stdout.take().unwrap().read_to_string(&mut heard).unwrap();
     assert!(heard.ends_with(",\"content\":{\"do\":\"something\"}}\n"), "{heard}");
     assert_eq!(heard.lines().count(), 1, "{heard}");
+}
+
+#[test]
+fn jobs_come_back_in_order_and_unchanged() {
+    let fleet = Fleet::new(&[]);
+    let worker = fleet.worker(&["--slots", "4"]);
+    worker.until_it_says("echoes");
+    let output = fleet.client(&["work", r#"{"some":"work"}"#, "-", "last"]);
+    assert_ended(&output, 0, &[]);
+    assert_eq!(printed(&output), "{\"some\":\"work\"}\nlast\n");
+    let lines: String = (0..5_000).map(|n| format!("{n} \u{e9}\t\"'\\ {{}}\n")).collect();
+    let output = fleet.client_with(&["work", "-"], lines.as_bytes());
+    assert_ended(&output, 0, &[]);
+    assert!(printed(&output) == lines, "5,000 lines, in order");
+    let output = fleet.client_with(&["work", "--output", "jsonl", "-"], b"\xff\n7 \n");
+    assert_eq!(
+        printed(&output),
+        "{\"index\":0,\"result\":{\"base64\":\"/w==\"}}\n{\"index\":1,\"result\":7}\n"
+    );
+    let output = fleet.client(&["work", "--output", "quiet", "x"]);
+    assert_ended(&output, 0, &[]);
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn individual_ones_come_as_they_end() {
+    let fleet = Fleet::new(&[]);
+    let _worker = fleet.worker(&["--builtin", "sleep"]);
+    let output = fleet.client(&["work", "--individual", "600ms", "1ms"]);
+    assert_eq!(printed(&output), "1ms\n600ms\n");
+    let output = fleet.client(&["work", "200ms", "1ms"]);
+    assert_eq!(printed(&output), "200ms\n1ms\n");
+    let output = fleet.client(&["work", "--run-timeout", "100ms", "1ms", "1h", "frobnicate"]);
+    assert_ended(&output, 1, &[]);
+    let lines: Vec<_> = printed(&output).lines().collect();
+    assert!(
+        lines[0] == "1ms" && lines[1].starts_with("error ETO: ") && lines[2].starts_with("error EWORK: "),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn a_closed_pipe_ends_the_call() {
+    let fleet = Fleet::new(&[]);
+    let _worker = fleet.worker(&[]);
+    let mut command = executable("client");
+    command.args(["work", "--individual", "--port", &fleet.port, "-"]).stdin(Stdio::piped());
+    let mut call = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = call.stdin.take().unwrap();
+    // Endless input: only the closed pipe can end this.
+    std::thread::spawn(move || while stdin.write_all(b"again and again\n").is_ok() {});
+    let mut first = [0; 16];
+    call.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"again and again\n");
+    until("ends", || call.try_wait().unwrap());
+    let mut talk = String::new();
+    call.stderr.take().unwrap().read_to_string(&mut talk).unwrap();
+    assert_eq!(talk, "");
+}
+
+#[test]
+fn a_worker_offers_what_it_is_told_to() {
+    let fleet = Fleet::new(&[]);
+    let _worker = fleet.worker(&["--priority-slots", "1=30,2=20", "--kinds", "mult,add", "--name", "carol"]);
+    let shown = until("the worker is there", || {
+        let shown = printed(&fleet.client(&["status"])).to_owned();
+        shown.contains("workers: 1").then_some(shown)
+    });
+    assert!(shown.contains("carol") && shown.contains("add,mult") || shown.contains("mult,add"), "{shown}");
+    let state = fleet.client(&["status", "--output", "json"]);
+    let state: serde_json::Value = serde_json::from_slice(&state.stdout).unwrap();
+    let limits: Vec<_> =
+        state["workers"][0]["ranges"].as_array().unwrap().iter().map(|range| &range["limit"]).collect();
+    assert_eq!(limits, [50, 80, 100]);
+    for (words, culprit) in [
+        (&["--slots", "0"][..], "0 slots"),
+        (&["--slots", "65536"], "65536"),
+        (&["--slots", "10", "--priority-slots", "1=8,5=3"], "range from 5"),
+    ] {
+        assert_ended(
+            &run("worker", &[words, &["--port", &fleet.port]].concat(), b""),
+            2,
+            &["EINVSLOTNR", culprit],
+        );
+    }
+}
+
+#[test]
+fn a_worker_that_drains_finishes_what_it_has() {
+    let fleet = Fleet::new(&[]);
+    let mut worker = fleet.worker(&["--builtin", "sleep", "--slots", "1"]);
+    let mut call = Running::start("client", &["work", "700ms", "--port", &fleet.port], fleet.folder.path());
+    let running = || {
+        let state = fleet.client(&["status", "--output", "json"]);
+        let state: serde_json::Value = serde_json::from_slice(&state.stdout).unwrap();
+        (state["workers"][0]["running"] == 1).then_some(())
+    };
+    until("the job runs", running);
+    worker.signal("TERM");
+    assert_eq!(worker.exit_code(), 0, "{}", worker.talk());
+    assert_eq!(call.exit_code(), 0, "{}", call.talk());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let fleet = Fleet::new(&[]);
+    let mut worker = fleet.worker(&["--builtin", "sleep", "--slots", "1"]);
+    let _call = Running::start("client", &["work", "1h", "--port", &fleet.port], fleet.folder.path());
+    let state = || {
+        serde_json::from_slice::<serde_json::Value>(&fleet.client(&["status", "--output", "json"]).stdout)
+            .unwrap()
+    };
+    until("the job runs", || (state()["workers"][0]["running"] == 1).then_some(()));
+    worker.signal("INT");
+    worker.until_it_says("draining");
+    worker.signal("INT");
+    assert_eq!(worker.exit_code(), 130);
+}
+
+#[test]
+fn a_worker_waits_for_its_manager() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = gone.local_addr().unwrap().port().to_string();
+    drop(gone);
+    let worker = Running::start("worker", &["--port", &port, "--con-retrytime", "50ms"], folder.path());
+    worker.until_it_says("no manager");
+    assert!(worker.talk().contains(&port), "{}", worker.talk());
+    let _manager = Running::start("manager", &["--port", &port], folder.path());
+    let output = run("client", &["work", "x", "--port", &port], b"");
+    assert_eq!(printed(&output), "x\n");
 }
