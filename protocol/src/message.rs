@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub enum PeerMessage {
     /// Jobs, numbered from `first` upwards; one payload each in the tail.
     Submit {
-        /// Number of the first one: exactly the next number of this session.
+        /// Number of the first one. A session counts from 0 without gaps, each number once.
         first: JobId,
         /// What holds for all of them.
         options: JobOptions,

@@ -298,8 +298,8 @@ impl Member for ClientMember {
 fn push_submit(submit: Submit, outbox: &mut Outbox) {
     let Submit { first, options, payloads } = submit;
     let payload_bytes = payloads.iter().map(length).collect();
-    // Numbers must arrive without gaps, so a submit may not overtake a large one before it.
-    outbox.push(&PeerMessage::Submit { first, options, payload_bytes }, &payloads, Order::Barrier);
+    // Small jobs may pass a large one that is under way in fragments; an abort passes neither.
+    outbox.push(&PeerMessage::Submit { first, options, payload_bytes }, &payloads, Order::Free);
 }
 
 fn length(payload: &Payload) -> u32 {

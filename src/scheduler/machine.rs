@@ -170,7 +170,7 @@ impl Scheduler {
             }
             Event::Aborted { first, count, .. } => {
                 // What has not been submitted yet cannot be aborted, also if it comes in the same burst.
-                let submitted = self.peers[peer].next_job.0.saturating_sub(first.0);
+                let submitted = self.peers[peer].numbering.next().saturating_sub(first.0);
                 self.burst.aborts.push((peer, first, count.min(submitted)));
             }
             Event::Credited { job, bytes, .. } => self.credited(peer, job, bytes),

@@ -2,7 +2,7 @@
 
 use crate::event::{Abilities, Joined, OutboxLevel};
 use crate::ledger::Ledger;
-use crate::tables::{AssignmentKey, JobNumbers, KindKey, PeerKey, PoolKey, Slab};
+use crate::tables::{AssignmentKey, JobNumbers, KindKey, Numbering, PeerKey, PoolKey, Slab};
 use crate::waiting::KindSet;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use core::ops::{Index, IndexMut};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use proletariat_protocol::handshake::Roles;
-use proletariat_protocol::{InstanceId, JobId, PeerId, Time};
+use proletariat_protocol::{InstanceId, PeerId, Time};
 
 /// One session.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(crate) struct Peer {
     pub(crate) cleared_at: Time,
     /// Its open jobs, by its own numbers.
     pub(crate) jobs: JobNumbers,
-    /// The number that its next job must have.
-    pub(crate) next_job: JobId,
+    /// Which of its job numbers have come.
+    pub(crate) numbering: Numbering,
     /// How many of its jobs wait.
     pub(crate) queued: u64,
     /// It is in the list of those to be told of acceptance.
@@ -119,7 +119,7 @@ impl Peers {
             level: OutboxLevel::Clear,
             cleared_at: now,
             jobs: JobNumbers::default(),
-            next_job: JobId(0),
+            numbering: Numbering::default(),
             queued: 0,
             accept_due: false,
             gone: false,

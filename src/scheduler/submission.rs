@@ -38,13 +38,11 @@ impl Scheduler {
         payloads: Vec<Payload>,
     ) {
         let count = payloads.len() as u64;
-        let expected = self.peers[client].next_job;
-        if first != expected || count == 0 {
+        if !self.peers[client].numbering.take(first.0, count) {
             let message =
-                format!("jobs are counted without gaps: {expected} expected, {count} from {first} came");
+                format!("{count} jobs from {first} on: a number is used once, and there are few gaps");
             return self.expel(now, client, ErrorCode::Protocol, message);
         }
-        self.peers[client].next_job = first.plus(count);
         if let Err(refusal) = self.check(client, &options, &payloads) {
             let Refusal { code, message, retry_after } = refusal;
             let client = self.peers[client].id;
@@ -345,9 +343,9 @@ impl Scheduler {
             let Some(peer) = self.peers.get(key).filter(|peer| !peer.gone) else {
                 continue;
             };
-            if peer.queued > 0 {
-                let (client, through) = (peer.id, JobId(peer.next_job.0 - 1));
-                self.actions.push(Action::Accept { client, through });
+            if let Some(through) = peer.numbering.through().filter(|_| peer.queued > 0) {
+                let client = peer.id;
+                self.actions.push(Action::Accept { client, through: JobId(through) });
             }
             self.peers[key].accept_due = false;
         }

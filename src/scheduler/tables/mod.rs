@@ -2,11 +2,13 @@
 
 mod job_numbers;
 mod kinds;
+mod numbering;
 mod slab;
 mod tree;
 
 pub(crate) use job_numbers::JobNumbers;
 pub(crate) use kinds::{KindTable, NO_KIND};
+pub(crate) use numbering::Numbering;
 pub(crate) use slab::Slab;
 pub(crate) use tree::WeightTree;
 

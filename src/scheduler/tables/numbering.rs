@@ -1,0 +1,88 @@
+//! Which job numbers of a session have come.
+//!
+//! A client counts without gaps, but a large job travels in fragments, and small ones that were numbered after it pass it on
+//! the way. So numbers may be missing for a while: each of them comes once, and there are never many gaps.
+
+use alloc::collections::BTreeMap;
+use proletariat_protocol::limits::FRAGMENT_STREAMS_MAX;
+
+/// The numbers of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Numbering {
+    /// One more than the highest that has come.
+    next: u64,
+    /// Gaps below it: first missing number → the one after the last.
+    missing: BTreeMap<u64, u64>,
+}
+
+impl Numbering {
+    /// Takes so many numbers from `first` on; `false` if one of them has been taken, if there are none, or if there would be more
+    /// gaps than messages can be under way.
+    pub(crate) fn take(&mut self, first: u64, count: u64) -> bool {
+        let Some(end) = first.checked_add(count).filter(|end| *end > first) else { return false };
+        if first >= self.next {
+            if first > self.next {
+                if self.missing.len() >= FRAGMENT_STREAMS_MAX {
+                    return false;
+                }
+                self.missing.insert(self.next, first);
+            }
+            self.next = end;
+            return true;
+        }
+        let Some((&from, &to)) = self.missing.range(..=first).next_back() else { return false };
+        if end > to {
+            return false;
+        }
+        self.missing.remove(&from);
+        if from < first {
+            self.missing.insert(from, first);
+        }
+        if end < to {
+            self.missing.insert(end, to);
+        }
+        true
+    }
+
+    /// One more than the highest number that has come.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The last number up to which all have come.
+    pub(crate) fn through(&self) -> Option<u64> {
+        self.missing.first_key_value().map_or(self.next, |(from, _)| *from).checked_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use proptest::prelude::*;
+
+    #[test]
+    fn there_are_never_many_gaps() {
+        let mut numbering = Numbering::default();
+        let taken = (0..5_000).filter(|n| numbering.take(2 * n + 1, 1)).count();
+        assert_eq!(taken, FRAGMENT_STREAMS_MAX);
+        assert!(!numbering.take(u64::MAX, 1) && !numbering.take(7, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn each_number_is_taken_once(submits in proptest::collection::vec((0_u64..60, 1_u64..6), 1..60)) {
+            let (mut numbering, mut taken) = (Numbering::default(), BTreeSet::new());
+            for (first, count) in submits {
+                let free = (first..first + count).all(|number| !taken.contains(&number));
+                prop_assert_eq!(numbering.take(first, count), free);
+                if free {
+                    taken.extend(first..first + count);
+                }
+                let through = (0..).take_while(|number| taken.contains(number)).last();
+                prop_assert_eq!(numbering.through(), through);
+                prop_assert_eq!(numbering.next(), taken.last().map_or(0, |last| last + 1));
+            }
+        }
+    }
+}
