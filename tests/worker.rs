@@ -19,7 +19,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 fn manager() -> Manager {
-    Manager::builder().port(0).start().unwrap()
+    Manager::builder().port(0).start().expect("any port is free")
 }
 
 fn at(manager: &Manager) -> Builder {
@@ -27,7 +27,7 @@ fn at(manager: &Manager) -> Builder {
 }
 
 async fn client(manager: &Manager) -> Client {
-    soon(Client::builder().port(manager.local_addr().port()).connect()).await.unwrap()
+    soon(Client::builder().port(manager.local_addr().port()).connect()).await.expect("the manager is there")
 }
 
 #[tokio::test]
