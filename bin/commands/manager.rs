@@ -180,7 +180,7 @@ async fn until_told(
         () = signals.next() => {}
         () = manager.ended() => return Err(Failure::new(Exit::Failed, "the manager has ended unexpectedly")),
     }
-    tracing::info!(?drain_timeout, "draining; a second signal ends it at once");
+    tracing::info!("told to end; a second signal ends it at once");
     tokio::select! {
         () = manager.drain(drain_timeout) => Ok(Exit::Done),
         () = signals.next() => Ok(Exit::Interrupted),
