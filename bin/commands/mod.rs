@@ -20,6 +20,7 @@ pub struct CommonOptions {
     #[arg(
         long,
         global = true,
+        help_heading = "Common options",
         value_name = "HOST",
         default_value = "127.0.0.1",
         value_parser = host_port,
@@ -27,16 +28,16 @@ pub struct CommonOptions {
     )]
     pub host: HostPort,
     /// Port of the manager
-    #[arg(long, global = true, default_value_t = proletariat_protocol::limits::PORT)]
+    #[arg(long, global = true, help_heading = "Common options", default_value_t = proletariat_protocol::limits::PORT)]
     pub port: u16,
     /// TOML file with options, by their names in snake_case
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = "Common options", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// When to colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, help_heading = "Common options", value_name = "WHEN", default_value = "auto")]
     pub color: ColorChoice,
     /// Tell everything that happens on standard error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Common options")]
     pub debug: bool,
 }
 

@@ -49,13 +49,13 @@ pub struct ClientOptions {
 #[derive(Args, Debug)]
 struct ConnectionOptions {
     /// Give up if the first connection takes longer
-    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    #[arg(long, global = true, help_heading = "Common options", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     connect_timeout: Duration,
     /// Give up after so many failed attempts in a row to connect again [default: no limit]
-    #[arg(long, global = true, value_name = "COUNT")]
+    #[arg(long, global = true, help_heading = "Common options", value_name = "COUNT")]
     max_retries: Option<u32>,
     /// Connect again after so long without a byte from the manager
-    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    #[arg(long, global = true, help_heading = "Common options", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     manager_timeout: Duration,
 }
 
