@@ -1,5 +1,6 @@
 //! `client`: pushes jobs and gets the answers back; asks the manager; tells the others.
 
+mod demo;
 mod in_order;
 mod interrupt;
 mod payloads;
@@ -30,6 +31,7 @@ Examples:
                                               results as they come, as JSON
   client sysmsg '{\"do\":\"something\"}'        tells everybody else
   client status --watch                       workers, queues and peers, again and again
+  client demo                                 a whole fleet in one process; needs nothing else
 
 Exit codes: 0 done, 1 some job failed, 2 usage, 3 no manager, 4 timed out, 5 refused, 130 interrupted.";
 
@@ -67,6 +69,8 @@ enum ClientCommand {
     Sysmsg(sysmsg::SysmsgOptions),
     /// Shows the manager's state
     Status(status::StatusOptions),
+    /// Runs a whole fleet in this process and shows that nothing is lost
+    Demo(demo::DemoOptions),
 }
 
 /// The executable `client`.
@@ -91,6 +95,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
             ClientCommand::Work(options) => work::run(options, &manager, interrupt).await,
             ClientCommand::Sysmsg(options) => sysmsg::run(options, &manager, interrupt).await,
             ClientCommand::Status(options) => status::run(&options, &manager, interrupt).await,
+            ClientCommand::Demo(options) => demo::run(options, interrupt).await,
         }
     })
 }
