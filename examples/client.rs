@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release --example client [HOST:PORT]
 
+#![allow(clippy::print_stdout, reason = "an example shows what it got")]
+
 use futures_util::StreamExt;
 use proletariat::client::{Client, WorkOptions};
 use std::time::Duration;

@@ -162,3 +162,16 @@ fn nothing_is_left_unfinished() {
         }
     }
 }
+
+/// The README shows the examples as they are; what it shows is compiled as they are.
+#[test]
+fn the_readme_shows_the_examples() {
+    let root = root();
+    let readme = read(&root.join("README.md"));
+    for example in ["worker", "client"] {
+        let text = read(&root.join("examples").join(example).with_extension("rs"));
+        let skipped = |line: &&str| !line.starts_with("//!") && !line.starts_with("#![allow");
+        let code = text.lines().filter(skipped).collect::<Vec<_>>().join("\n");
+        assert!(readme.contains(code.trim()), "README.md does not show examples/{example}.rs as it is");
+    }
+}

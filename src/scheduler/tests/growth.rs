@@ -2,6 +2,8 @@
 //!
 //! Times are compared within one run and with a wide margin: a quadratic shows as a factor of ten or more.
 
+#![allow(clippy::print_stdout, reason = "the figures are the point")]
+
 use proletariat_protocol::handshake::Roles;
 use proletariat_protocol::{InstanceId, JobId, JobOptions, Offer, Payload, PeerId, Time, WorkResult};
 use proletariat_scheduler::{Abilities, Action, Config, Event, Joined, Scheduler, selector};
