@@ -213,7 +213,12 @@ impl Scheduler {
         self.refuse_to_wait(now);
         self.accept();
         self.clean_up(now);
-        actions.append(&mut self.actions);
+        if actions.is_empty() {
+            // The two lists change places from burst to burst: actions are large, and nothing is copied.
+            core::mem::swap(actions, &mut self.actions);
+        } else {
+            actions.append(&mut self.actions);
+        }
     }
 
     /// When [`poll`](Self::poll) is to be called if nothing happens before.

@@ -168,7 +168,11 @@ impl Proto for Ours {
         i
     }
 
-    fn submit(&mut self, _cx: &mut Cx, _seq: u64, payload: &[u8]) {
+    fn submit(&mut self, cx: &mut Cx, _seq: u64, payload: &[u8]) {
+        // a larger message would have to go in fragments
+        if self.batch.len() + payload.len() > 200 * 1024 {
+            self.seal(cx);
+        }
         self.batch.extend_from_slice(payload);
         self.sizes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         self.count += 1;
