@@ -60,13 +60,13 @@ pub struct WorkerOptions {
     drain: DrainOptions,
 }
 
-/// A worker keeps nothing between jobs that it could give back; the ancestor's command lines and files work all the same.
+/// When memory is given back.
 #[derive(Args, Debug)]
 struct WorkerCleanupOptions {
-    /// Taken for the ancestor's sake: this worker keeps nothing between jobs that it could give back
+    /// Give memory back while idle after so many jobs
     #[arg(long, value_name = "JOBS", default_value_t = 1000)]
     cleanup_reqs: u64,
-    /// As --cleanup-reqs
+    /// Give memory back while idle after this time
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     cleanup_checkint: Duration,
 }
@@ -130,6 +130,7 @@ fn builder(parsed: Parsed<WorkerOptions>) -> Builder {
         .slots(options.slots)
         .kill_grace(options.kill_grace)
         .answer_threshold(options.answer_threshold)
+        .cleanup(options.cleanup.cleanup_reqs, options.cleanup.cleanup_checkint)
         .retry_time(options.con_retrytime)
         .manager_timeout(options.manager_timeout);
     if let Some(Guarantees(guarantees)) = options.priority_slots {

@@ -1,5 +1,6 @@
 //! What a worker is made of.
 
+use super::cleanup::CleanUp;
 use super::driver::Driver;
 use super::handler::{AnyHandler, Blocking};
 use super::machine::{Config, Machine};
@@ -24,6 +25,8 @@ pub struct Builder {
     offer: Offer,
     answer_threshold: u32,
     kill_grace: Duration,
+    cleanup_reqs: u64,
+    cleanup_checkint: Duration,
     link: LinkConfig,
     handler: Option<Arc<dyn AnyHandler>>,
 }
@@ -49,6 +52,8 @@ impl Builder {
             offer: Offer::new(100),
             answer_threshold: 1,
             kill_grace: Duration::from_secs(2),
+            cleanup_reqs: 1_000,
+            cleanup_checkint: Duration::from_secs(60),
             link: LinkConfig::default(),
             handler: None,
         }
@@ -117,6 +122,15 @@ impl Builder {
     #[must_use]
     pub fn kill_grace(mut self, grace: Duration) -> Self {
         self.kill_grace = grace;
+        self
+    }
+
+    /// Memory that was only needed for a crowd of jobs is given back while none runs: after so many of them, or after this time.
+    /// Default: 1000, 60 s.
+    #[must_use]
+    pub fn cleanup(mut self, reqs: u64, checkint: Duration) -> Self {
+        self.cleanup_reqs = reqs;
+        self.cleanup_checkint = checkint;
         self
     }
 
@@ -216,7 +230,8 @@ impl Builder {
             answer_threshold: self.answer_threshold,
             kill_grace: self.kill_grace,
         };
-        let mut driver = Driver::new(Machine::new(config), handler, clock, commands.clone(), reply);
+        let clean_up = CleanUp::new(self.cleanup_reqs, self.cleanup_checkint);
+        let mut driver = Driver::new(Machine::new(config), handler, clock, commands.clone(), reply, clean_up);
         let hello = Hello {
             instance: InstanceId(rand::random()),
             roles: Roles { worker: true, ..Roles::default() },

@@ -1,5 +1,6 @@
 //! Between the machine and the world: handlers become futures and tasks, messages go to the outbox.
 
+use super::cleanup::CleanUp;
 use super::handle::{SystemMessage, SystemReport};
 use super::handler::{AnyHandler, Work, panicked};
 use super::inline::Inline;
@@ -81,6 +82,7 @@ pub(super) struct Driver {
     reports: Map<MessageId, Reply<SystemReport>>,
     messages: u64,
     listener: Option<Listener>,
+    clean_up: CleanUp,
     finish: Option<Finish>,
     gave_up: Option<LinkError>,
 }
@@ -92,6 +94,7 @@ impl Driver {
         clock: Clock,
         commands: UnboundedSender<Command>,
         offered: Reply<()>,
+        clean_up: CleanUp,
     ) -> Self {
         Self {
             machine,
@@ -105,6 +108,7 @@ impl Driver {
             reports: Map::default(),
             messages: 0,
             listener: None,
+            clean_up,
             finish: None,
             gave_up: None,
         }
@@ -153,6 +157,14 @@ impl Driver {
         }
     }
 
+    /// What was only needed for a crowd.
+    fn release_memory(&mut self) {
+        self.machine.release_memory();
+        self.running.shrink_to_fit();
+        self.reports.shrink_to_fit();
+        self.actions.shrink_to_fit();
+    }
+
     fn with_run(&self, id: RunId, tell: impl FnOnce(&Shared)) {
         if let Some(running) = self.running.get(&id) {
             tell(&running.shared);
@@ -171,6 +183,7 @@ impl Driver {
             self.inline.took(now - begin);
             if let Poll::Ready(ending) = polled {
                 drop(work);
+                self.clean_up.ended();
                 return self.machine.handle(now, Event::Ended { run: id, ending });
             }
         }
@@ -207,6 +220,7 @@ impl Member for Driver {
             Command::Event(event) => {
                 if let Event::Ended { run, .. } = &event {
                     self.running.remove(run);
+                    self.clean_up.ended();
                 }
                 self.machine.handle(now, event);
             }
@@ -280,10 +294,15 @@ impl Member for Driver {
             }
         }
         self.actions = actions;
+        if self.clean_up.due(self.machine.running() == 0).is_some_and(|due| due <= now) {
+            self.release_memory();
+            self.clean_up.done(now);
+        }
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        self.machine.next_deadline()
+        let clean_up = self.clean_up.due(self.machine.running() == 0);
+        [self.machine.next_deadline(), clean_up].into_iter().flatten().min()
     }
 
     fn wants_to_leave(&self) -> Option<LeavingReason> {

@@ -169,6 +169,14 @@ impl Machine {
         all.into_iter().flatten().min()
     }
 
+    /// Gives back what was only needed for a crowd of runs. Best done when none is under way.
+    pub fn release_memory(&mut self) {
+        self.runs.shrink();
+        self.reports.shrink();
+        self.fresh.shrink_to_fit();
+        self.urgent.shrink_to_fit();
+    }
+
     /// Runs that hold a slot here, those of lost sessions included.
     #[must_use]
     pub fn running(&self) -> usize {

@@ -18,6 +18,7 @@
 //! [`machine`] decides, the driver beside it owns the connection and the tasks, [`Worker`] is the handle.
 
 mod builder;
+mod cleanup;
 mod driver;
 mod ending;
 mod error;

@@ -34,6 +34,14 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    /// Gives back the room that is not in use.
+    pub(super) fn shrink(&mut self) {
+        self.outbox.shrink_to_fit();
+        self.results.shrink_to_fit();
+        self.payloads.shrink_to_fit();
+        self.starts.shrink_to_fit();
+    }
+
     /// Of no use any more: the session they belong to is lost.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

@@ -96,6 +96,13 @@ pub(super) struct Runs {
 }
 
 impl Runs {
+    /// Gives back the room that is not in use.
+    pub(super) fn shrink(&mut self) {
+        self.places.shrink_to_fit();
+        self.free.shrink_to_fit();
+        self.by_assignment.shrink_to_fit();
+    }
+
     /// Runs of this session.
     pub(super) fn active(&self) -> usize {
         self.by_assignment.len()
