@@ -20,8 +20,19 @@ const WORKERS: [(&str, &[&str]); 4] =
 /// The workers, as long as this is held.
 pub(super) struct Fleet {
     workers: Vec<Worker>,
-    /// Its worker dies with it.
-    victim: Option<Runtime>,
+    victim: Option<Victim>,
+}
+
+/// A runtime whose worker dies with it, without a word.
+struct Victim(Option<Runtime>);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // A runtime must not be dropped where it would wait for its tasks, as an interrupted command would.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Fleet {
@@ -41,16 +52,7 @@ impl Fleet {
 
     /// One of them dies without a word.
     pub(super) fn kill_one(&mut self) {
-        if let Some(runtime) = self.victim.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        // A runtime must not be dropped where it would wait for its tasks.
-        self.kill_one();
+        self.victim = None;
     }
 }
 
@@ -65,11 +67,13 @@ async fn worker(manager: SocketAddr, name: &str, kinds: &[&str]) -> Result<Worke
 }
 
 /// A worker in a runtime of its own.
-async fn victim(manager: SocketAddr) -> Result<Runtime, Error> {
+async fn victim(manager: SocketAddr) -> Result<Victim, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a process that runs one runtime can start a second thread");
+    let handle = runtime.handle().clone();
+    let victim = Victim(Some(runtime));
     let (started, start) = tokio::sync::oneshot::channel();
-    runtime.spawn(async move {
+    handle.spawn(async move {
         let result = worker(manager, "victim", &[]).await;
         let (worker, result) = match result {
             Ok(worker) => (Some(worker), Ok(())),
@@ -82,7 +86,7 @@ async fn victim(manager: SocketAddr) -> Result<Runtime, Error> {
         }
     });
     start.await.unwrap_or(Err(Error::Ended))?;
-    Ok(runtime)
+    Ok(victim)
 }
 
 /// `milliseconds a b`: takes so long, and answers with the sum or the product, as the kind says.
