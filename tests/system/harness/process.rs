@@ -1,0 +1,218 @@
+//! One process of ours, with its streams drained all the time, in a process group that dies with it.
+
+use super::{LIMIT, until};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// One of the three executables, in an environment that says nothing to it.
+pub(super) fn executable(name: &str) -> Command {
+    let path = match name {
+        "manager" => env!("CARGO_BIN_EXE_manager"),
+        "worker" => env!("CARGO_BIN_EXE_worker"),
+        "client" => env!("CARGO_BIN_EXE_client"),
+        _ => panic!("no executable {name}"),
+    };
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("PROLETARIAT_") || text == "RUST_LOG" || text == "NO_COLOR" {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Everything that a process wrote to a stream so far.
+#[derive(Debug)]
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn drain(mut source: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let target = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(count @ 1..) = source.read(&mut buffer) {
+                target.lock().unwrap().extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { bytes, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// All of it, when the process has ended.
+    fn finish(&mut self) -> Vec<u8> {
+        self.reader.take().map(JoinHandle::join).transpose().unwrap();
+        std::mem::take(&mut self.bytes.lock().unwrap())
+    }
+}
+
+/// A process that is killed with its whole group when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    what: String,
+    child: Child,
+    input: Option<ChildStdin>,
+    out: Stream,
+    err: Stream,
+    started: Instant,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    what: String,
+    /// Its exit code; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
+    /// How long it ran, its start and end included.
+    pub(crate) took: Duration,
+}
+
+impl Running {
+    pub(super) fn start(mut command: Command) -> Self {
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let what = format!("{:?}", command.get_program()).rsplit('/').next().unwrap_or_default().to_owned();
+        let words: Vec<_> =
+            command.get_args().take(8).map(|word| word.to_string_lossy().into_owned()).collect();
+        let started = Instant::now();
+        let mut child = command.spawn().unwrap();
+        Self {
+            what: format!("{} {}", what.trim_end_matches('"'), words.join(" ")),
+            input: child.stdin.take(),
+            out: Stream::drain(child.stdout.take().unwrap()),
+            err: Stream::drain(child.stderr.take().unwrap()),
+            child,
+            started,
+        }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub(super) fn group(&self) -> Pid {
+        self.pid()
+    }
+
+    /// What it wrote to standard output so far.
+    pub(crate) fn out(&self) -> String {
+        self.out.text()
+    }
+
+    /// What it wrote to standard error so far.
+    pub(crate) fn err(&self) -> String {
+        self.err.text()
+    }
+
+    pub(crate) fn until_it_prints(&self, text: &str) {
+        until(&format!("`{}` prints {text:?}", self.what), || self.out().contains(text).then_some(()));
+    }
+
+    pub(crate) fn until_it_says(&self, text: &str) {
+        until(&format!("`{}` says {text:?}", self.what), || self.err().contains(text).then_some(()));
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Hands over lines in the background: the process may read them when it likes, or not at all.
+    pub(crate) fn feed(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        let (mut input, bytes) = (self.input.take().unwrap(), bytes.into());
+        std::thread::spawn(move || drop(input.write_all(&bytes)));
+        self
+    }
+
+    /// Hands over some of the input and keeps the rest of it open.
+    pub(crate) fn feed_some(&mut self, bytes: &[u8]) {
+        self.input.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    pub(crate) fn close_input(mut self) -> Self {
+        self.input = None;
+        self
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> Ended {
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            let (out, err) = (self.out(), self.err());
+            assert!(
+                begun.elapsed() < 2 * LIMIT,
+                "`{}` did not end; it printed {out} and said {err}",
+                self.what
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let took = self.started.elapsed();
+        Ended {
+            what: self.what.clone(),
+            code: status.code(),
+            out: self.out.finish(),
+            err: String::from_utf8_lossy(&self.err.finish()).into_owned(),
+            took,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended long ago; its group is nobody's then.
+        let _ = kill_process_group(self.group(), Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// With this exit code, and without a panic.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        let Self { what, err, .. } = &self;
+        assert_eq!(self.code, Some(code), "`{what}` printed {} and said {err}", self.text());
+        assert!(!err.contains("panicked at"), "`{what}`: {err}");
+        self
+    }
+
+    /// Having told the user all of these.
+    #[track_caller]
+    pub(crate) fn said(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.err.contains(word), "`{}`: {word:?} is not in {:?}", self.what, self.err);
+        }
+        self
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.text().lines().map(str::to_owned).collect()
+    }
+
+    /// What it printed, as one JSON document.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}

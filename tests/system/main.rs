@@ -1,0 +1,23 @@
+//! The system as its users have it: real processes, real TCP, any free port. No test waits for a time where it can wait for a
+//! level; each ends with a look that no process, no port and no temporary file of it is left.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
+mod calls;
+mod clocks;
+mod codes;
+mod crowd;
+mod demo;
+mod drain;
+mod files;
+mod growth;
+mod harness;
+mod losses;
+mod managers;
+mod messages;
+mod options;
+mod readme;
+mod restarts;
+mod selectors;
+mod similar;
+mod tongues;
