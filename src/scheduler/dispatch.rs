@@ -180,6 +180,7 @@ impl Scheduler {
             sent_at: now,
             state: Run::Sent(execution),
             told_limit_ms: 0,
+            limit_moved: false,
             position,
         });
         self.assignments[key].id = AssignmentId(u64::from(serial) << 32 | u64::from(key.0));

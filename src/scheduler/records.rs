@@ -95,6 +95,8 @@ pub(crate) struct Assignment {
     pub(crate) state: Run,
     /// The run limit that the worker was told, in milliseconds; 0: none.
     pub(crate) told_limit_ms: u32,
+    /// Whether the jobs that wait have ever allowed it another limit than at first.
+    pub(crate) limit_moved: bool,
     /// Its place in the worker's list.
     pub(crate) position: u32,
 }

@@ -146,6 +146,7 @@ impl Scheduler {
 
     fn tell_run_limit(&mut self, key: AssignmentKey, limit_ms: u32) {
         let assignment = &mut self.assignments[key];
+        assignment.limit_moved = true;
         if !self.peers[assignment.worker].abilities.takes_run_limits {
             return;
         }
@@ -201,13 +202,15 @@ impl Scheduler {
     fn run_over(&mut self, now: Time, key: AssignmentKey, execution: ExecutionKey) {
         let started = self.assignments[key].started().unwrap_or(self.assignments[key].sent_at);
         let late = now.plus_millis(LATENESS_MILLIS);
-        let alone = self.executions[execution].first == self.executions[execution].last;
+        // A limit that never moved was that of all. Otherwise the worker may have kept an older one, and only those
+        // whose own time is over have ended.
+        let moved = self.assignments[key].limit_moved;
         let restarted = self.take_stream(key);
         let mut next = self.executions[execution].first;
         while !next.is_none() {
             let job = next;
             next = self.jobs[job].next;
-            let over = alone || run_end(&self.jobs[job], started).is_some_and(|end| end <= late);
+            let over = !moved || run_end(&self.jobs[job], started).is_some_and(|end| end <= late);
             let last = self.executions[execution].first == self.executions[execution].last;
             if over && last {
                 self.release(key);

@@ -100,7 +100,7 @@ impl Mix {
             5 => Op::Offer { by: any, offer: self.offer(random) },
             6 => Op::Withdraw(any),
             7 => Op::Start(any),
-            8 => Op::Finish(any, if random.percent(80) { WorkResult::Done } else { WorkResult::Failed }),
+            8 => Op::Finish(any, result(random)),
             9 => Op::HandBack(any, reason(random)),
             10 => Op::Crash(any),
             11 => Op::Stop(any),
@@ -163,6 +163,11 @@ fn pass(random: &mut Random) -> u64 {
         7..9 => random.below(200_000),
         _ => random.below(40_000_000),
     }
+}
+
+fn result(random: &mut Random) -> WorkResult {
+    use WorkResult::{Done, Failed, RunTimeout, TooLarge};
+    *random.pick(&[Done, Done, Done, Done, Failed, RunTimeout, RunTimeout, TooLarge])
 }
 
 fn reason(random: &mut Random) -> HandBackReason {

@@ -130,8 +130,10 @@ impl Model {
         let start = self.assignments[at].started;
         let limit = self.run_limit(&self.executions[place], start.unwrap_or(Time::NEVER));
         let worker = self.assignments[at].worker;
+        let assignment = &mut self.assignments[at];
+        assignment.moved |= assignment.limit != limit;
         if self.peers[&worker].abilities.takes_run_limits {
-            self.assignments[at].limit = limit;
+            assignment.limit = limit;
         }
     }
 

@@ -96,6 +96,7 @@ impl Model {
             asked: self.now,
             started: None,
             limit: assign.run_limit,
+            moved: false,
             told: assign.run_limit,
             chunks: false,
         });

@@ -87,8 +87,7 @@ impl Model {
                 .is_some_and(|limit| begin.max(model.jobs[job].joined) + limit <= model.now + REPORT_LATENESS)
         };
         let jobs = self.executions[place].jobs.clone();
-        let over: Vec<JobRef> =
-            jobs.iter().filter(|job| jobs.len() == 1 || ends(self, job)).copied().collect();
+        let over: Vec<JobRef> = jobs.iter().filter(|job| !run.moved || ends(self, job)).copied().collect();
         self.queue_again(place);
         for job in over {
             self.end_job(job, &Ending::error(ErrorCode::RunTimeout));

@@ -125,6 +125,8 @@ pub struct Assignment {
     pub started: Option<Time>,
     /// The run limit that the worker should know.
     pub limit: Option<Duration>,
+    /// Whether that ever changed: a limit that the worker kept may then be an older one.
+    pub moved: bool,
     /// The run limit that it was last told.
     pub told: Option<Duration>,
     /// Whether a chunk has come.
