@@ -3,7 +3,8 @@
 //! Most jobs are answered long before any of their clocks ends. So an alarm first waits in a young list, in the order in which
 //! it was set; most are void when their turn comes and just drop off its front. What is still wanted after 50 ms
 //! moves to a heap. Nothing is ever cancelled: an alarm says what it is for, and whoever takes it looks whether that still
-//! stands. A heap that is mostly void is sifted, so memory follows the living.
+//! stands. A heap that has doubled is sifted: the void go, and of those that are for the same thing the earliest stays
+//! (what goes back and forth between its line and a worker sets one each time). So memory follows the living.
 
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey};
 use alloc::collections::{BinaryHeap, VecDeque};
@@ -77,7 +78,11 @@ impl Deadlines {
             self.young.shrink_to(SIFT_MIN);
         }
         if self.heap.len() >= self.sift_at {
-            self.heap.retain(|Reverse((_, alarm))| stands(*alarm).is_some());
+            let mut standing = core::mem::take(&mut self.heap).into_vec();
+            standing.retain(|Reverse((_, alarm))| stands(*alarm).is_some());
+            standing.sort_unstable_by_key(|Reverse((due, alarm))| (*alarm, *due));
+            standing.dedup_by_key(|Reverse((_, alarm))| *alarm);
+            self.heap = BinaryHeap::from(standing);
             self.sift_at = (2 * self.heap.len()).max(SIFT_MIN);
             self.heap.shrink_to(self.sift_at);
         }
@@ -142,6 +147,20 @@ mod tests {
         assert_eq!(deadlines.next(), Some(due));
         assert_eq!(deadlines.pop(look), None);
         assert_eq!(deadlines.pop(due), Some((due, alarm(1))));
+    }
+
+    #[test]
+    fn of_alarms_for_the_same_thing_the_earliest_stays() {
+        let mut deadlines = Deadlines::new();
+        let due = |n: u64| Time::from_millis(30_000 - n);
+        for n in 0..20_000_u64 {
+            let now = Time::from_millis(60 * n);
+            deadlines.tidy(now, |_| Some(Time::NEVER));
+            deadlines.set(Time::ZERO, due(n % 7), alarm(1));
+            deadlines.set(Time::ZERO, due(n % 11), alarm(2));
+        }
+        assert!(deadlines.iter().count() <= SIFT_MIN + 2);
+        assert_eq!(deadlines.pop(Time::NEVER), Some((due(10), alarm(2))));
     }
 
     #[test]
