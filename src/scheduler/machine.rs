@@ -91,6 +91,8 @@ pub(crate) struct Burst {
     pub(crate) losses: Vec<Loss>,
     pub(crate) accepts: Vec<PeerKey>,
     pub(crate) no_wait: Vec<(JobKey, u64)>,
+    /// Workers that have to change their pool.
+    pub(crate) misplaced: Vec<PeerKey>,
 }
 
 /// A worker, or the work of one of its assignments, is gone.
@@ -174,7 +176,7 @@ impl Scheduler {
                 self.burst.aborts.push((peer, first, count.min(submitted)));
             }
             Event::Credited { job, bytes, .. } => self.credited(peer, job, bytes),
-            Event::Offered { offer, .. } => self.offered(now, peer, &offer),
+            Event::Offered { offer, .. } => self.offered(peer, &offer),
             Event::Withdrew { .. } => self.withdrew(peer),
             Event::Started { assignment, .. } => self.started(now, peer, assignment),
             Event::Finished { assignment, result, payload, .. } => {
@@ -209,6 +211,7 @@ impl Scheduler {
             }
         }
         self.purge(now);
+        self.choose_pools();
         self.dispatch(now);
         self.refuse_to_wait(now);
         self.accept();

@@ -13,7 +13,12 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use proletariat_protocol::limits::KINDS_MAX;
 use proletariat_protocol::{ErrorCode, Kinds, Offer, PeerId, Time};
+
+/// Kinds that one worker may be pausing at a time; of further ones it pauses single executions. Who offers any kind could
+/// otherwise be made to remember every kind that a client invents.
+const PAUSES_MAX: usize = 256;
 
 impl Scheduler {
     /// A new session; an older one of the same instance ends first, in the same step, so that no ghost holds slots.
@@ -75,7 +80,7 @@ impl Scheduler {
         self.aside.forget_worker(peer);
     }
 
-    pub(crate) fn offered(&mut self, now: Time, peer: PeerKey, offer: &Offer) {
+    pub(crate) fn offered(&mut self, peer: PeerKey, offer: &Offer) {
         let id = self.peers[peer].id;
         if let Err(error) = offer.check() {
             return self.actions.push(Action::RefuseOffer { worker: id, message: error.to_string() });
@@ -94,6 +99,7 @@ impl Scheduler {
                     unfit_in_row: 0,
                     unfit_pause_ms: 0,
                     withdrawn: false,
+                    misplaced: false,
                     pool: PoolKey::NONE,
                     place: 0,
                     assignments: Vec::new(),
@@ -113,7 +119,7 @@ impl Scheduler {
             }
         }
         self.actions.push(Action::AcceptOffer { worker: id });
-        self.enter_pool(now, peer);
+        self.choose_pool_later(peer);
     }
 
     /// Each name once, however often the offer names it.
@@ -150,15 +156,34 @@ impl Scheduler {
             return;
         };
         let pool = core::mem::replace(&mut worker.pool, PoolKey::NONE);
-        let (place, counted) = (worker.place, core::mem::take(&mut worker.counted));
-        self.gate.recount(counted, (0, 0));
+        let place = worker.place;
         if !pool.is_none() {
             self.pools.leave(pool, place);
         }
     }
 
+    /// What a worker takes has changed: before the next dispatch it goes where it belongs. A pool costs as much as what waits
+    /// for it, so a worker changes over once a burst, whatever it says in it.
+    fn choose_pool_later(&mut self, peer: PeerKey) {
+        if let Some(worker) = self.peers.worker_mut(peer)
+            && !core::mem::replace(&mut worker.misplaced, true)
+        {
+            self.burst.misplaced.push(peer);
+        }
+    }
+
+    /// Workers go where they belong.
+    pub(crate) fn choose_pools(&mut self) {
+        for peer in core::mem::take(&mut self.burst.misplaced) {
+            // It may have left since.
+            if self.peers.worker(peer).is_some() {
+                self.enter_pool(peer);
+            }
+        }
+    }
+
     /// Into the pool of those that take the same kinds in the same ranges now.
-    fn enter_pool(&mut self, _now: Time, peer: PeerKey) {
+    fn enter_pool(&mut self, peer: PeerKey) {
         self.leave_pool(peer);
         let id = self.peers[peer].id;
         let Some(worker) = self.peers.worker_mut(peer) else {
@@ -173,6 +198,7 @@ impl Scheduler {
         if let Some(worker) = self.peers.worker_mut(peer) {
             worker.pool = pool;
             worker.place = place;
+            worker.misplaced = false;
         }
         if new {
             self.show_lines(pool);
@@ -198,16 +224,22 @@ impl Scheduler {
         gate.recount(before, after);
     }
 
-    /// A worker takes none of a kind for a pause that doubles each time.
-    pub(crate) fn pause_kind(&mut self, now: Time, peer: PeerKey, kind: KindKey) {
+    /// A worker takes none of a kind for a pause that doubles each time; `false` if it has too many pauses for one more.
+    pub(crate) fn pause_kind(&mut self, now: Time, peer: PeerKey, kind: KindKey) -> bool {
         let id = self.peers[peer].id;
+        if self.peers.worker(peer).is_some_and(|worker| worker.pauses.len() >= PAUSES_MAX) {
+            self.forget_backoff(peer);
+        }
         let Some(worker) = self.peers.worker_mut(peer) else {
-            return;
+            return true;
         };
         let known = worker.pauses.contains_key(&kind);
+        if !known && worker.pauses.len() >= PAUSES_MAX {
+            return false;
+        }
         let pause = worker.pauses.entry(kind).or_insert(Pause { until: now, length_ms: 0, active: false });
         if pause.active && pause.until > now {
-            return;
+            return true;
         }
         pause.length_ms = longer(pause.length_ms);
         pause.until = now.plus_millis(pause.length_ms);
@@ -217,18 +249,23 @@ impl Scheduler {
             self.kinds.retain(kind);
         }
         self.deadlines.set(now, until, Alarm::Pause { peer: id.0 });
-        self.enter_pool(now, peer);
+        self.choose_pool_later(peer);
+        true
     }
 
-    /// A worker does not do a kind: it leaves its offer until it offers again.
-    pub(crate) fn not_my_kind(&mut self, peer: PeerKey, kind: KindKey) {
+    /// A worker does not do a kind: it leaves its offer until it offers again; `false` if too many have left it already.
+    pub(crate) fn not_my_kind(&mut self, peer: PeerKey, kind: KindKey) -> bool {
         let Some(worker) = self.peers.worker_mut(peer) else {
-            return;
+            return true;
         };
+        if worker.not_mine.len() >= KINDS_MAX && !worker.not_mine.contains(&kind) {
+            return false;
+        }
         if worker.not_mine.insert(kind) {
             self.kinds.retain(kind);
-            self.enter_pool(Time::ZERO, peer);
+            self.choose_pool_later(peer);
         }
+        true
     }
 
     /// When the next pause of a worker ends.
@@ -245,7 +282,7 @@ impl Scheduler {
         for pause in worker.pauses.values_mut().filter(|pause| pause.until <= now) {
             pause.active = false;
         }
-        self.enter_pool(now, key);
+        self.choose_pool_later(key);
         if let Some(due) = self.pause_due(peer) {
             self.deadlines.set(now, due, Alarm::Pause { peer: peer.0 });
         }

@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     /// The last pause of an execution that it found unfit, in milliseconds.
     pub(crate) unfit_pause_ms: u64,
     pub(crate) withdrawn: bool,
+    /// What it takes has changed, and it is not in the pool for that yet.
+    pub(crate) misplaced: bool,
     pub(crate) pool: PoolKey,
     pub(crate) place: u32,
     pub(crate) assignments: Vec<AssignmentKey>,

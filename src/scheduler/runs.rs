@@ -314,25 +314,31 @@ impl Scheduler {
     /// What a hand-back means for the worker and for the execution.
     fn heed(&mut self, now: Time, worker: PeerKey, execution: ExecutionKey, reason: HandBackReason) {
         let kind = self.executions[execution].kind;
+        let heeded = match reason {
+            HandBackReason::Leaving => self.peers.worker(worker).is_none_or(|row| row.withdrawn),
+            HandBackReason::Busy => self.pause_kind(now, worker, kind),
+            HandBackReason::NotMyKind => self.not_my_kind(worker, kind),
+            HandBackReason::Unfit => false,
+        };
+        if !heeded {
+            self.avoid(now, worker, execution);
+        }
+    }
+
+    /// An execution avoids a worker for a pause; too many in a row, and the worker counts as busy.
+    fn avoid(&mut self, now: Time, worker: PeerKey, execution: ExecutionKey) {
+        let kind = self.executions[execution].kind;
         let Some(row) = self.peers.worker_mut(worker) else {
             return;
         };
-        let withdrawn = row.withdrawn;
-        match reason {
-            HandBackReason::Leaving if withdrawn => {}
-            HandBackReason::Busy => self.pause_kind(now, worker, kind),
-            HandBackReason::NotMyKind => self.not_my_kind(worker, kind),
-            HandBackReason::Unfit | HandBackReason::Leaving => {
-                row.unfit_pause_ms = longer(row.unfit_pause_ms.max(PAUSE_MILLIS_MIN / 2));
-                row.unfit_in_row += 1;
-                let until = now.plus_millis(row.unfit_pause_ms);
-                if row.unfit_in_row >= UNFIT_IN_ROW_MAX {
-                    row.unfit_in_row = 0;
-                    self.pause_kind(now, worker, kind);
-                }
-                self.aside.avoid(execution, worker, until);
-            }
+        row.unfit_pause_ms = longer(row.unfit_pause_ms.max(PAUSE_MILLIS_MIN / 2));
+        row.unfit_in_row += 1;
+        let until = now.plus_millis(row.unfit_pause_ms);
+        if row.unfit_in_row >= UNFIT_IN_ROW_MAX {
+            row.unfit_in_row = 0;
+            self.pause_kind(now, worker, kind);
         }
+        self.aside.avoid(execution, worker, until);
     }
 
     pub(crate) fn crashed(&mut self, now: Time, worker: PeerKey, id: AssignmentId, message: &str) {

@@ -39,6 +39,8 @@ pub struct Status {
     pub unconfirmed_messages: u64,
     /// Clocks that stand in the tables, those that are over but not yet dropped included.
     pub alarms: u64,
+    /// Names of kinds that somebody uses.
+    pub kinds: u64,
     /// The manager is stopping.
     pub draining: bool,
 }
@@ -143,6 +145,7 @@ impl Scheduler {
             requeued: self.counts.requeued,
             unconfirmed_messages: self.broadcasts.len() as u64,
             alarms: self.deadlines.iter().count() as u64,
+            kinds: self.kinds.len() as u64,
             draining: self.draining,
         }
     }

@@ -57,6 +57,11 @@ impl KindTable {
         }
     }
 
+    /// How many names are in use.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The name; `None` for no kind.
     pub(crate) fn name(&self, key: KindKey) -> Option<&Arc<str>> {
         self.rows.get(key).map(|row| &row.name)
