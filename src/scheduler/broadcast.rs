@@ -10,6 +10,10 @@ use core::time::Duration;
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{MessageId, Payload, PeerId, Time};
 
+/// Messages that one peer may have unconfirmed. Of a further one the oldest counts as not received, so that nobody can make
+/// the manager remember messages by never confirming any.
+const UNCONFIRMED_MAX: usize = 16_384;
+
 #[derive(Debug)]
 struct Broadcast {
     sender: PeerId,
@@ -76,6 +80,9 @@ impl Scheduler {
             }
             Recipient::Peer(peer) => self.peers.find(peer).into_iter().collect(),
         };
+        for &recipient in &recipients {
+            self.give_up_oldest(recipient);
+        }
         let number = self.broadcasts.next;
         self.broadcasts.next += 1;
         for &recipient in &recipients {
@@ -93,6 +100,16 @@ impl Scheduler {
             _ if sent_to == 0 => self.report(number),
             Some(due) => self.deadlines.set(now, due, Alarm::Broadcast { id: number }),
             None => {}
+        }
+    }
+
+    /// Makes room for one more message to a peer.
+    fn give_up_oldest(&mut self, peer: PeerKey) {
+        let unconfirmed = &mut self.peers[peer].unconfirmed;
+        if unconfirmed.len() >= UNCONFIRMED_MAX
+            && let Some(oldest) = unconfirmed.pop_first()
+        {
+            self.no_longer_waits(peer, oldest, false);
         }
     }
 
