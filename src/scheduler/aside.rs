@@ -4,7 +4,7 @@ use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
 use crate::records::Place;
 use crate::tables::{ExecutionKey, KindKey, PeerKey};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use proletariat_protocol::Time;
 
@@ -31,7 +31,7 @@ struct Parked {
 pub(crate) struct Aside {
     parked: BTreeMap<ExecutionKey, Parked>,
     /// By kind, those that are parked because they avoid every worker that has room.
-    avoiding: BTreeMap<KindKey, Vec<ExecutionKey>>,
+    avoiding: BTreeMap<KindKey, BTreeSet<ExecutionKey>>,
     avoids: BTreeMap<ExecutionKey, Vec<(PeerKey, Time)>>,
     /// The last pause after a selector's refusal, in milliseconds.
     refused: BTreeMap<ExecutionKey, u64>,
@@ -42,21 +42,23 @@ impl Aside {
         self.parked.get(&execution).filter(|parked| parked.ticket == ticket).map(|parked| parked.until)
     }
 
-    pub(crate) fn forget(&mut self, execution: ExecutionKey) {
+    pub(crate) fn forget(&mut self, execution: ExecutionKey, kind: KindKey) {
         if self.parked.is_empty() && self.avoids.is_empty() && self.refused.is_empty() {
             return;
         }
-        self.leave_park(execution);
+        self.leave_park(execution, kind);
         self.avoids.remove(&execution);
         self.refused.remove(&execution);
     }
 
-    fn leave_park(&mut self, execution: ExecutionKey) {
-        if self.parked.remove(&execution).is_some_and(|parked| parked.avoiding) {
-            self.avoiding.retain(|_, list| {
-                list.retain(|other| *other != execution);
-                !list.is_empty()
-            });
+    fn leave_park(&mut self, execution: ExecutionKey, kind: KindKey) {
+        if self.parked.remove(&execution).is_some_and(|parked| parked.avoiding)
+            && let Some(list) = self.avoiding.get_mut(&kind)
+        {
+            list.remove(&execution);
+            if list.is_empty() {
+                self.avoiding.remove(&kind);
+            }
         }
     }
 
@@ -103,7 +105,7 @@ impl Scheduler {
     pub(crate) fn park_avoiding(&mut self, now: Time, execution: ExecutionKey) {
         let until = self.aside.avoided(now, execution).iter().map(|(_, until)| *until).min();
         let kind = self.executions[execution].kind;
-        self.aside.avoiding.entry(kind).or_default().push(execution);
+        self.aside.avoiding.entry(kind).or_default().insert(execution);
         self.park(now, execution, until.unwrap_or(now), true);
     }
 
@@ -126,7 +128,7 @@ impl Scheduler {
 
     /// Back to its line.
     pub(crate) fn unpark(&mut self, execution: ExecutionKey) {
-        self.aside.leave_park(execution);
+        self.aside.leave_park(execution, self.executions[execution].kind);
         self.enqueue(execution, false);
     }
 

@@ -318,8 +318,8 @@ impl Scheduler {
     /// The row goes, with what hangs on it.
     pub(crate) fn forget_execution(&mut self, execution: ExecutionKey) {
         let row = self.executions.remove(execution).expect("an execution ends once");
+        self.aside.forget(execution, row.kind);
         self.kinds.release(row.kind);
-        self.aside.forget(execution);
         if row.flags.shared {
             self.similar.forget(execution);
         }
