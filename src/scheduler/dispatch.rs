@@ -100,6 +100,16 @@ impl Scheduler {
             }
         }
         let among = Candidates { groups };
+        // A selector of the user's may name somebody who cannot take it.
+        let is_candidate = |key: PeerKey| {
+            peers.worker(key).is_some_and(|worker| {
+                let group = among.groups.iter().find(|group| group.pool == worker.pool);
+                group.is_some_and(|group| group.tree.weight(worker.place as usize) > 0)
+            })
+        };
+        let choice = |id: PeerId| {
+            peers.find(id).filter(|key| is_candidate(*key)).map_or(Choice::Refused, Choice::Worker)
+        };
         let request = Request {
             kind: kinds.name(row.kind).map(AsRef::as_ref),
             priority: row.priority,
@@ -109,14 +119,14 @@ impl Scheduler {
         let avoided = aside.avoided(now, execution);
         if avoided.is_empty() {
             let picked = selector.select(&request, &among, random);
-            return picked.and_then(|id| peers.find(id)).map_or(Choice::Refused, Choice::Worker);
+            return picked.map_or(Choice::Refused, choice);
         }
         let is_avoided =
             |id: PeerId| peers.find(id).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key));
         // A few tries of the selector, then whoever is left: avoiding is rare, and a pause is short.
         for _ in 0..4 {
             match selector.select(&request, &among, random) {
-                Some(id) if !is_avoided(id) => return peers.find(id).map_or(Choice::Refused, Choice::Worker),
+                Some(id) if !is_avoided(id) => return choice(id),
                 Some(_) => {}
                 None => return Choice::Refused,
             }
@@ -126,18 +136,9 @@ impl Scheduler {
     }
 
     fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
-        let priority = self.executions[execution].priority;
-        let free = self.peers.worker(worker).map_or(0, |row| {
-            let range = row.ledger.range_of(priority);
-            if row.pool.is_none() { 0 } else { self.admission.free(&row.ledger, range) }
-        });
-        if free == 0 {
-            // A selector of the user's named somebody who cannot take it.
-            return self.park_refused(now, execution);
-        }
         self.uncount_waiting(execution);
         let key = self.hold_slot(now, execution, worker);
-        let run_limit = self.run_limit_before_start(execution);
+        let run_limit = self.run_limit(execution, None);
         let assignment = &mut self.assignments[key];
         assignment.told_limit_ms = run_limit;
         let id = assignment.id;
