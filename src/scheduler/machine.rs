@@ -327,6 +327,7 @@ impl Scheduler {
         if paused != (before == OutboxLevel::Paused) {
             self.weigh(peer);
             self.detach_lines(peer, paused);
+            self.pause_streams(peer, paused);
         }
     }
 }

@@ -178,6 +178,7 @@ impl Scheduler {
             next = self.jobs[next].next;
         }
         self.executions[execution].place = Place::Parked;
+        self.similar.run_is_over(execution);
         self.count_waiting(execution);
         if lost {
             self.counts.requeued += 1;

@@ -82,18 +82,22 @@ impl Scheduler {
         Some(if by_worker { end.plus_millis(BACKSTOP_MILLIS) } else { end })
     }
 
-    /// The longest run that any waiting job allows, in milliseconds; 0: no limit.
-    pub(crate) fn run_limit_before_start(&self, execution: ExecutionKey) -> u32 {
-        let (mut next, mut longest) = (self.executions[execution].first, 0);
-        while !next.is_none() {
-            let job = &self.jobs[next];
-            if job.run_timeout_ms == 0 {
-                return 0;
-            }
-            longest = longest.max(job.run_timeout_ms);
-            next = job.next;
+    /// The longest run that any waiting job allows, in milliseconds from its start, if that is known; 0: no limit.
+    pub(crate) fn run_limit(&self, execution: ExecutionKey, started: Option<Time>) -> u32 {
+        let row = &self.executions[execution];
+        if row.flags.shared {
+            return self.similar.run_limit(execution, started);
         }
-        longest
+        self.jobs[row.first].run_timeout_ms
+    }
+
+    /// When a job that joins now wants the run to end that has started already; [`Time::NEVER`] if it sets no limit.
+    pub(crate) fn late_end(&self, job: &Job) -> Option<Time> {
+        let Place::Assigned(key) = self.executions[job.execution].place else {
+            return None;
+        };
+        let started = self.assignments[key].started()?;
+        Some(run_end(job, started).unwrap_or(Time::NEVER))
     }
 
     /// What is left of the longest call that waits for an execution.
@@ -135,10 +139,7 @@ impl Scheduler {
         if own != 0 && own < told {
             return;
         }
-        let limit = match started {
-            None => self.run_limit_before_start(execution),
-            Some(started) => self.run_limit_since(execution, started),
-        };
+        let limit = self.run_limit(execution, started);
         if limit != told {
             self.tell_run_limit(key, limit);
         }
@@ -154,19 +155,6 @@ impl Scheduler {
         let (worker, id) = (self.peers[assignment.worker].id, assignment.id);
         let run_limit = (limit_ms > 0).then(|| Duration::from_millis(u64::from(limit_ms)));
         self.actions.push(Action::SetRunLimit { worker, assignment: id, run_limit });
-    }
-
-    fn run_limit_since(&self, execution: ExecutionKey, started: Time) -> u32 {
-        let (mut next, mut latest) = (self.executions[execution].first, Time::ZERO);
-        while !next.is_none() {
-            let job = &self.jobs[next];
-            match run_end(job, started) {
-                Some(end) => latest = latest.max(end),
-                None => return 0,
-            }
-            next = job.next;
-        }
-        u32::try_from(latest.since(started).as_millis()).unwrap_or(u32::MAX).max(1)
     }
 
     pub(crate) fn finished(
@@ -206,6 +194,7 @@ impl Scheduler {
         // whose own time is over have ended.
         let moved = self.assignments[key].limit_moved;
         let restarted = self.take_stream(key);
+        let mut some_over = false;
         let mut next = self.executions[execution].first;
         while !next.is_none() {
             let job = next;
@@ -217,10 +206,16 @@ impl Scheduler {
                 return self.finish_execution(execution, &error(ErrorCode::RunTimeout));
             }
             if over {
+                some_over = true;
                 self.fail_job(now, job, ErrorCode::RunTimeout);
             }
         }
+        let worker = self.assignments[key].worker;
         self.release(key);
+        if !some_over {
+            // A worker that ends runs before their time is not to be given the same one again at once.
+            self.avoid(now, worker, execution);
+        }
         self.tell_restart(execution, restarted);
         self.requeue(now, execution, false);
     }
@@ -305,7 +300,11 @@ impl Scheduler {
             return self.stop_confirmed(key);
         };
         let restarted = self.take_stream(key);
-        self.release(key);
+        let begun = matches!(self.release(key), Run::Started(..));
+        if reason == HandBackReason::Leaving && begun && self.executions[execution].losses_max == 1 {
+            // It was stopped midway, and nobody knows how far it came: that was its one attempt.
+            return self.lose(now, execution, restarted, "its worker left while it ran");
+        }
         self.heed(now, worker, execution, reason);
         self.tell_restart(execution, restarted);
         self.requeue(now, execution, false);

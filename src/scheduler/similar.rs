@@ -34,12 +34,48 @@ enum State {
 #[derive(Debug)]
 struct Shared {
     key: Key,
-    /// The jobs that wait for it, with their priorities, and whether they want data and progress.
-    jobs: BTreeMap<JobKey, (u32, bool)>,
+    /// The jobs that wait for it.
+    jobs: BTreeMap<JobKey, Member>,
     /// How many of them have each priority.
     priorities: BTreeMap<u32, u32>,
+    /// How many of them allow a run each time, in milliseconds; [`NO_LIMIT`] for any. Those that joined the present run after
+    /// its start apart …
+    limits: BTreeMap<u32, u32>,
+    /// … by the end that each allows it, [`Time::NEVER`] for none.
+    late_ends: BTreeMap<Time, u32>,
     /// The stopping assignment that it waits for.
     held_by: Option<AssignmentKey>,
+}
+
+/// A job that waits for a shared execution.
+#[derive(Debug)]
+struct Member {
+    priority: u32,
+    /// It wants data and progress.
+    stream: bool,
+    /// What it allows a run; [`NO_LIMIT`] for any.
+    limit_ms: u32,
+    /// The end that it allows the present run, if it joined after its start.
+    late_end: Option<Time>,
+}
+
+/// Longer than any run limit there is.
+const NO_LIMIT: u32 = u32::MAX;
+
+/// One more of a key, or one less.
+fn count<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K, more: bool) {
+    use alloc::collections::btree_map::Entry;
+    match counts.entry(key) {
+        Entry::Vacant(entry) if more => {
+            entry.insert(1);
+        }
+        Entry::Occupied(mut entry) if more => *entry.get_mut() += 1,
+        Entry::Occupied(entry) if *entry.get() == 1 => {
+            entry.remove();
+        }
+        Entry::Occupied(mut entry) => *entry.get_mut() -= 1,
+        Entry::Vacant(_) => {}
+    }
 }
 
 /// The table of keys in use.
@@ -51,25 +87,58 @@ pub(crate) struct Similar {
 }
 
 impl Similar {
-    /// A job joins; the priority of the execution from now on.
-    fn join(&mut self, execution: ExecutionKey, job: JobKey, options: &JobOptions) -> u32 {
+    /// A job joins; the priority of the execution from now on. `late_end`: when it wants the run to end that had started before.
+    fn join(
+        &mut self,
+        execution: ExecutionKey,
+        job: JobKey,
+        options: &JobOptions,
+        late_end: Option<Time>,
+    ) -> u32 {
         let shared = self.shared.get_mut(&execution).expect("a live key has its row");
-        shared.jobs.insert(job, (options.priority, options.stream));
-        *shared.priorities.entry(options.priority).or_insert(0) += 1;
+        let limit_ms = if options.run_timeout_ms == 0 { NO_LIMIT } else { options.run_timeout_ms };
+        let member = Member { priority: options.priority, stream: options.stream, limit_ms, late_end };
+        count(&mut shared.priorities, member.priority, true);
+        shared.count_limit(&member, true);
+        shared.jobs.insert(job, member);
         shared.highest()
     }
 
     /// A job leaves an execution for which others still wait; its priority from now on.
     pub(crate) fn leave(&mut self, execution: ExecutionKey, job: JobKey) -> u32 {
         let shared = self.shared.get_mut(&execution).expect("only a shared execution has several jobs");
-        let (priority, _) = shared.jobs.remove(&job).expect("it had joined");
-        if let Some(count) = shared.priorities.get_mut(&priority) {
-            *count -= 1;
-            if *count == 0 {
-                shared.priorities.remove(&priority);
+        let member = shared.jobs.remove(&job).expect("it had joined");
+        count(&mut shared.priorities, member.priority, false);
+        shared.count_limit(&member, false);
+        shared.highest()
+    }
+
+    /// A run is over and the execution waits again: nobody is late for the next one.
+    pub(crate) fn run_is_over(&mut self, execution: ExecutionKey) {
+        let Some(shared) = self.shared.get_mut(&execution).filter(|shared| !shared.late_ends.is_empty())
+        else {
+            return;
+        };
+        shared.late_ends.clear();
+        for member in shared.jobs.values_mut() {
+            if member.late_end.take().is_some() {
+                count(&mut shared.limits, member.limit_ms, true);
             }
         }
-        shared.highest()
+    }
+
+    /// The longest run that any waiting job of a shared execution allows, in milliseconds from its start; 0: no limit.
+    pub(crate) fn run_limit(&self, execution: ExecutionKey, started: Option<Time>) -> u32 {
+        let Some(shared) = self.shared.get(&execution) else {
+            return 0;
+        };
+        let longest = shared.limits.last_key_value().map_or(0, |(limit, _)| *limit);
+        let latest = shared.late_ends.last_key_value().map_or(Time::ZERO, |(end, _)| *end);
+        if longest == NO_LIMIT || latest == Time::NEVER {
+            return 0;
+        }
+        let late = latest.since(started.unwrap_or(latest)).as_millis();
+        longest.max(u32::try_from(late).unwrap_or(u32::MAX)).max(1)
     }
 
     /// An execution is gone, and its key with it unless work of it is still stopping.
@@ -120,7 +189,7 @@ impl Similar {
     pub(crate) fn wants_stream(&self, execution: ExecutionKey, job: JobKey) -> bool {
         self.shared
             .get(&execution)
-            .is_some_and(|shared| shared.jobs.get(&job).is_some_and(|(_, stream)| *stream))
+            .is_some_and(|shared| shared.jobs.get(&job).is_some_and(|member| member.stream))
     }
 
     pub(crate) fn held_by(&self, execution: ExecutionKey) -> Option<AssignmentKey> {
@@ -140,6 +209,8 @@ impl Similar {
                 "held while work of the key stops"
             );
             assert_eq!(shared.jobs.len() as u32, shared.priorities.values().sum::<u32>());
+            let limits = shared.limits.values().chain(shared.late_ends.values()).sum::<u32>();
+            assert_eq!(shared.jobs.len() as u32, limits, "what each job allows a run is counted");
             let mut next = row.first;
             let mut count = 0;
             while !next.is_none() {
@@ -159,6 +230,13 @@ impl Similar {
 }
 
 impl Shared {
+    fn count_limit(&mut self, member: &Member, more: bool) {
+        match member.late_end {
+            Some(end) => count(&mut self.late_ends, end, more),
+            None => count(&mut self.limits, member.limit_ms, more),
+        }
+    }
+
     fn highest(&self) -> u32 {
         self.priorities.last_key_value().map_or(0, |(priority, _)| *priority)
     }
@@ -204,9 +282,16 @@ impl Scheduler {
     ) -> ExecutionKey {
         let execution = self.new_execution(job, kind, options, payload, true);
         self.similar.states.insert(key.clone(), State::Live(execution));
-        let shared = Shared { key, jobs: BTreeMap::new(), priorities: BTreeMap::new(), held_by };
+        let shared = Shared {
+            key,
+            jobs: BTreeMap::new(),
+            priorities: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            late_ends: BTreeMap::new(),
+            held_by,
+        };
         self.similar.shared.insert(execution, shared);
-        self.similar.join(execution, job, options);
+        self.similar.join(execution, job, options, None);
         execution
     }
 
@@ -220,6 +305,7 @@ impl Scheduler {
         self.jobs[last].next = job;
         self.jobs[job].previous = last;
         self.jobs[job].execution = execution;
+        let late_end = self.late_end(&self.jobs[job]);
         let row = &mut self.executions[execution];
         row.last = job;
         row.flags.stream |= options.stream;
@@ -228,7 +314,7 @@ impl Scheduler {
         if own > 0 && (row.losses_max == 0 || own < row.losses_max) {
             row.losses_max = own;
         }
-        row.priority = self.similar.join(execution, job, options);
+        row.priority = self.similar.join(execution, job, options, late_end);
         if !matches!(place, Place::Assigned(_)) {
             let client = self.jobs[job].client;
             self.counts.queued_jobs += 1;
@@ -238,6 +324,9 @@ impl Scheduler {
             self.enqueue(execution, false);
         } else if urgent {
             self.unpark_avoiding(execution);
+        }
+        if options.stream {
+            self.join_stream(execution, job);
         }
         self.extend_run_limit(execution, job);
         self.set_run_alarm(now, job);

@@ -4,34 +4,59 @@
 //! slows the run and fills nobody's memory. Who joins after the first chunk gets the outcome only.
 
 use crate::action::Action;
+use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
 use crate::records::Place;
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey, PeerKey};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use proletariat_protocol::limits::STREAM_WINDOW_BYTES;
 use proletariat_protocol::{AssignmentId, ErrorCode, JobId, Payload, Time};
-
-#[derive(Debug)]
-struct Recipient {
-    job: JobKey,
-    taken: u64,
-}
 
 /// The stream of one assignment, from its first word on.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     /// A chunk has come: who is not among the recipients by now gets the outcome only.
     begun: bool,
-    recipients: Vec<Recipient>,
+    /// Who gets it, and how many bytes each has taken.
+    recipients: BTreeMap<JobKey, u64>,
+    /// The same by bytes.
+    by_taken: BTreeSet<(u64, JobKey)>,
+    /// How many of them read too slowly at the moment.
+    slow: usize,
     received: u64,
     granted: u64,
 }
 
 impl Stream {
+    fn join(&mut self, job: JobKey, slow: bool) {
+        self.recipients.insert(job, 0);
+        self.by_taken.insert((0, job));
+        self.slow += usize::from(slow);
+    }
+
+    fn leave(&mut self, job: JobKey, slow: bool) {
+        if let Some(taken) = self.recipients.remove(&job) {
+            self.by_taken.remove(&(taken, job));
+            self.slow -= usize::from(slow);
+        }
+    }
+
+    fn take(&mut self, job: JobKey, bytes: u64) {
+        if let Some(taken) = self.recipients.get_mut(&job) {
+            self.by_taken.remove(&(*taken, job));
+            *taken = taken.saturating_add(bytes);
+            self.by_taken.insert((*taken, job));
+        }
+    }
+
     /// More that the worker may send, now that everybody has taken so much.
     fn grant(&mut self) -> u64 {
-        let taken = self.recipients.iter().map(|recipient| recipient.taken).min().unwrap_or(self.received);
+        if self.slow > 0 {
+            return 0;
+        }
+        let taken = self.by_taken.first().map_or(self.received, |(taken, _)| *taken);
         let taken = taken.min(self.received);
         let more = taken.saturating_sub(self.granted);
         self.granted += more;
@@ -56,7 +81,7 @@ impl Scheduler {
             let message = String::from("more stream data than was granted");
             return self.expel(now, worker, ErrorCode::Protocol, message);
         }
-        let jobs: Vec<JobKey> = stream.recipients.iter().map(|recipient| recipient.job).collect();
+        let jobs: Vec<JobKey> = stream.recipients.keys().copied().collect();
         for job in jobs {
             let (client, job) = self.caller(job);
             self.actions.push(Action::Data { client, job, payload: payload.clone() });
@@ -71,9 +96,12 @@ impl Scheduler {
         let Some(execution) = self.assignments[key].execution() else {
             return;
         };
-        let recipients = &self.stream(key, execution).recipients;
-        let jobs: Vec<JobKey> = recipients.iter().map(|recipient| recipient.job).collect();
+        let jobs: Vec<JobKey> = self.stream(key, execution).recipients.keys().copied().collect();
         for job in jobs {
+            // Reports have no credit. Who does not read gets later ones, once it does: nothing else bounds them.
+            if self.reads_slowly(job) {
+                continue;
+            }
             let (client, job) = self.caller(job);
             self.actions.push(Action::Progress { client, job, done, total });
         }
@@ -81,12 +109,45 @@ impl Scheduler {
 
     /// The stream of an assignment. Until the first chunk, everybody who wants it may still join.
     fn stream(&mut self, key: AssignmentKey, execution: ExecutionKey) -> &mut Stream {
-        if self.streams.get(&key).is_none_or(|stream| !stream.begun) {
-            let recipients =
-                self.wanting(execution).into_iter().map(|job| Recipient { job, taken: 0 }).collect();
-            self.streams.insert(key, Stream { recipients, ..Stream::default() });
+        if !self.streams.contains_key(&key) {
+            let mut stream = Stream::default();
+            for job in self.wanting(execution) {
+                stream.join(job, self.reads_slowly(job));
+            }
+            self.streams.insert(key, stream);
         }
         self.streams.get_mut(&key).expect("made above if it was not there")
+    }
+
+    /// A job that joined a run gets its stream if no chunk has come.
+    pub(crate) fn join_stream(&mut self, execution: ExecutionKey, job: JobKey) {
+        let Place::Assigned(key) = self.executions[execution].place else {
+            return;
+        };
+        let slow = self.reads_slowly(job);
+        let able = self.peers[self.jobs[job].client].abilities.streams;
+        if able && let Some(stream) = self.streams.get_mut(&key).filter(|stream| !stream.begun) {
+            stream.join(job, slow);
+        }
+    }
+
+    fn reads_slowly(&self, job: JobKey) -> bool {
+        self.peers[self.jobs[job].client].level == OutboxLevel::Paused
+    }
+
+    /// A client reads too slowly from now on, or no longer does: its streams pause, or go on.
+    pub(crate) fn pause_streams(&mut self, client: PeerKey, pause: bool) {
+        let mut runs = Vec::new();
+        for (key, stream) in &mut self.streams {
+            let own = stream.recipients.keys().filter(|job| self.jobs[**job].client == client).count();
+            stream.slow = if pause { stream.slow + own } else { stream.slow - own };
+            if own > 0 && !pause {
+                runs.push(*key);
+            }
+        }
+        for key in runs {
+            self.grant(key);
+        }
     }
 
     /// The jobs of an execution whose callers want data and can be sent it.
@@ -115,9 +176,7 @@ impl Scheduler {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
-        for recipient in stream.recipients.iter_mut().filter(|recipient| recipient.job == job) {
-            recipient.taken = recipient.taken.saturating_add(bytes);
-        }
+        stream.take(job, bytes);
         self.grant(key);
     }
 
@@ -138,8 +197,9 @@ impl Scheduler {
         let Place::Assigned(key) = self.executions[self.jobs[job].execution].place else {
             return;
         };
+        let slow = self.reads_slowly(job);
         if let Some(stream) = self.streams.get_mut(&key) {
-            stream.recipients.retain(|recipient| recipient.job != job);
+            stream.leave(job, slow);
             self.grant(key);
         }
     }
@@ -151,7 +211,7 @@ impl Scheduler {
 
     /// The run starts anew: whoever got data is told to forget it.
     pub(crate) fn tell_restart(&mut self, execution: ExecutionKey, stream: Option<Stream>) {
-        for Recipient { job, .. } in stream.into_iter().flat_map(|stream| stream.recipients) {
+        for (job, _) in stream.into_iter().flat_map(|stream| stream.recipients) {
             let still = self.jobs.get(job).is_some_and(|row| row.execution == execution);
             if still {
                 let (client, job) = self.caller(job);

@@ -4,6 +4,7 @@ use super::state::{Avoid, Busy};
 use super::submission::clock;
 use super::{Assignment, Ending, Execution, JobRef, Model, Said, Stage, Worker};
 use proletariat_protocol::{AssignmentId, ErrorCode, HandBackReason, JobId, Payload, PeerId, WorkResult};
+use proletariat_scheduler::OutboxLevel;
 use std::time::Duration;
 
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -109,7 +110,11 @@ impl Model {
             return self.stopped(worker, id);
         }
         let place = self.place_of(at);
-        self.assignments.remove(at);
+        let begun = self.assignments.remove(at).started.is_some();
+        if reason == HandBackReason::Leaving && begun && self.executions[place].losses_max == 1 {
+            // Stopped midway: nobody knows how far it came, and once is the most.
+            return self.count_loss(place);
+        }
         let kind = self.executions[place].kind.clone();
         match reason {
             HandBackReason::Busy => self.pause_kind(worker, kind),
@@ -274,6 +279,9 @@ impl Model {
         }
         let at = self.held(worker, id).expect("looked up above");
         for (client, job) in self.hearers(at) {
+            if self.peers[&client].level == OutboxLevel::Paused {
+                continue;
+            }
             self.jobs.get_mut(&(client, job)).expect("waits for it").heard = true;
             self.say(Said::Progress { client, job, done, total });
         }

@@ -1,0 +1,122 @@
+//! Bursts about a crowd cost as much as the crowd is large, and not its square: many who wait for one key, many streams, many
+//! executions that avoid a worker.
+//!
+//! Times are compared within one run, a small crowd against one ten times as large: a square would be a factor of a hundred.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod harness;
+
+use harness::World;
+use proletariat_protocol::{HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult};
+use proletariat_scheduler::{Action, Assign, Config, Event};
+use std::time::{Duration, Instant};
+
+/// Without the audit, which looks at everybody each time.
+fn tell(world: &mut World, event: Event) {
+    world.scheduler.handle(world.now, event);
+}
+
+fn poll(world: &mut World) -> Vec<Action> {
+    let mut actions = Vec::new();
+    world.scheduler.poll(world.now, &mut actions);
+    actions
+}
+
+fn assigned(actions: &[Action]) -> Vec<Assign> {
+    actions
+        .iter()
+        .filter_map(|a| if let Action::Assign(assign) = a { Some(assign.clone()) } else { None })
+        .collect()
+}
+
+fn submit(world: &mut World, client: PeerId, first: u64, count: u64, options: &JobOptions) {
+    let payloads = vec![Payload::from_static(b"x"); count as usize];
+    tell(world, Event::Submitted { client, first: JobId(first), options: options.clone(), payloads });
+}
+
+fn assert_linear(what: &str, crowd: u64, mut burst: impl FnMut(u64) -> Duration) {
+    let mut best = |crowd| (0..3).map(|_| burst(crowd)).min().expect("three of them");
+    let (small, large) = (best(crowd), best(10 * crowd));
+    println!("{what}: {small:?} for {crowd}, {large:?} for {}", 10 * crowd);
+    assert!(large < 40 * small + Duration::from_millis(50), "{what}: {small:?} grew to {large:?}");
+}
+
+/// So many wait for one run that has started; every one allows it another time.
+fn one_run(crowd: u64, options: impl Fn(u64) -> JobOptions) -> (World, PeerId, Assign) {
+    let mut world = World::new(Config { hold_similar_work: true, ..Config::default() });
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    for n in 0..crowd {
+        submit(&mut world, client, n, 1, &JobOptions { key: Some(vec![7]), ..options(n) });
+    }
+    let assign = assigned(&poll(&mut world)).pop().expect("a worker is free");
+    tell(&mut world, Event::Started { worker, assignment: assign.assignment });
+    poll(&mut world);
+    (world, client, assign)
+}
+
+#[test]
+fn those_who_wait_for_one_run_leave_one_by_one() {
+    let limited = |n: u64| JobOptions { run_timeout_ms: 60_000 + n as u32, ..JobOptions::default() };
+    assert_linear("the most patient leave first", 1_000, |crowd| {
+        let (mut world, client, _) = one_run(crowd, limited);
+        let begin = Instant::now();
+        for n in (0..crowd).rev() {
+            tell(&mut world, Event::Aborted { client, first: JobId(n), count: 1 });
+        }
+        poll(&mut world);
+        assert_eq!(world.scheduler.status(world.now).open_jobs, 0);
+        begin.elapsed()
+    });
+    let same = |_| JobOptions { run_timeout_ms: 60_000, ..JobOptions::default() };
+    assert_linear("all are over at once", 1_000, |crowd| {
+        let (mut world, _, _) = one_run(crowd, same);
+        world.now = world.now.plus_millis(62_000);
+        let begin = Instant::now();
+        poll(&mut world);
+        assert_eq!(world.scheduler.status(world.now).open_jobs, 0);
+        begin.elapsed()
+    });
+}
+
+#[test]
+fn those_who_get_one_stream_take_it_and_leave_one_by_one() {
+    let listening = |_| JobOptions { stream: true, ..JobOptions::default() };
+    assert_linear("credit of each, then the end of each", 1_000, |crowd| {
+        let (mut world, client, Assign { worker, assignment, .. }) = one_run(crowd, listening);
+        let begin = Instant::now();
+        tell(&mut world, Event::Data { worker, assignment, payload: vec![0; 1_000].into() });
+        for n in 0..crowd {
+            tell(&mut world, Event::Credited { client, job: JobId(n), bytes: 1_000 });
+        }
+        assert!(poll(&mut world).iter().any(|a| matches!(a, Action::Grant { bytes: 1_000, .. })));
+        tell(&mut world, Event::Aborted { client, first: JobId(0), count: crowd });
+        poll(&mut world);
+        begin.elapsed()
+    });
+}
+
+#[test]
+fn executions_that_avoid_a_worker_come_back_one_by_one() {
+    assert_linear("executions avoid a worker until their pauses end", 1_000, |crowd| {
+        let mut world = World::new(Config::default());
+        let (client, worker) = (world.client(), world.worker(Offer::new(crowd as u32)));
+        submit(&mut world, client, 0, crowd, &JobOptions::default());
+        for assign in assigned(&poll(&mut world)) {
+            let reason = HandBackReason::Unfit;
+            tell(&mut world, Event::HandedBack { worker, assignment: assign.assignment, reason });
+        }
+        let begin = Instant::now();
+        let mut done = 0;
+        while done < crowd {
+            let actions = poll(&mut world);
+            for Assign { assignment, .. } in assigned(&actions) {
+                let payload = Payload::new();
+                tell(&mut world, Event::Finished { worker, assignment, result: WorkResult::Done, payload });
+                done += 1;
+            }
+            let due = world.scheduler.next_deadline().unwrap_or(world.now);
+            world.now = world.now.max(due);
+        }
+        begin.elapsed()
+    });
+}

@@ -1,0 +1,214 @@
+//! What peers may do to a manager that keeps its promises: grow no table, keep nobody busy for nothing, cheat no rule.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod harness;
+
+use harness::World;
+use proletariat_protocol::message::Recipient;
+use proletariat_protocol::{HandBackReason, JobOptions, MessageId, Offer, Payload, PeerId, WorkResult};
+use proletariat_scheduler::selector::{Candidates, Random, Request, Selector};
+use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
+
+fn of_kind(kind: &str) -> JobOptions {
+    JobOptions { kind: Some(kind.into()), ..JobOptions::default() }
+}
+
+fn start(world: &mut World, assigned: &Assign) {
+    world.tell(Event::Started { worker: assigned.worker, assignment: assigned.assignment });
+}
+
+#[test]
+fn alarms_do_not_pile_up_however_often_an_execution_comes_back() {
+    const MONTH: u32 = 30 * 24 * 3_600 * 1_000;
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    let patient = JobOptions {
+        timeout_ms: MONTH,
+        assign_timeout_ms: MONTH,
+        run_timeout_ms: MONTH,
+        ..JobOptions::default()
+    };
+    world.submit(client, patient, &["x"]);
+    for _ in 0..5_000 {
+        let assigned = world.assigned_to(worker).pop().expect("it comes again after each pause");
+        start(&mut world, &assigned);
+        world.hand_back(&assigned, HandBackReason::Unfit);
+        world.pass_millis(60);
+    }
+    let alarms = world.scheduler.status(world.now).alarms;
+    assert!(alarms < 3_000, "{alarms} alarms for one job");
+}
+
+#[test]
+fn kinds_that_a_worker_handed_back_do_not_pile_up() {
+    for (reason, count, most) in [(HandBackReason::Busy, 800, 400), (HandBackReason::NotMyKind, 4_400, 4_200)]
+    {
+        let mut world = World::new(Config::default());
+        let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+        world.audits = false;
+        for n in 0..count {
+            world.submit(client, of_kind(&format!("kind-{n}")), &["x"]);
+            let assigned = world.assigned_to(worker).pop().expect("no pause is for a kind that is new");
+            world.hand_back(&assigned, reason);
+            world.abort(client, n, 1);
+            world.pass_millis(60);
+        }
+        world.scheduler.audit();
+        let kinds = world.scheduler.status(world.now).kinds;
+        assert!(kinds < most, "{kinds} names are kept after {reason:?}");
+    }
+}
+
+#[test]
+fn many_pauses_at_a_time_are_kept_as_pauses_of_executions() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    for n in 0..300 {
+        world.submit(client, of_kind(&format!("kind-{n}")), &["x"]);
+        let assigned = world.assigned_to(worker).pop().expect("another kind is not paused");
+        world.hand_back(&assigned, HandBackReason::Busy);
+        assert!(world.assigned_to(worker).is_empty(), "what was just handed back waits");
+    }
+    assert!(world.scheduler.status(world.now).workers[0].paused_kinds.len() <= 256);
+    world.pass_millis(60);
+    assert_eq!(world.assigned_to(worker).len(), 1, "the pauses are over");
+}
+
+#[test]
+fn a_worker_that_says_run_timeout_at_once_causes_no_busy_loop() {
+    let mut world = World::new(Config { hold_similar_work: true, ..Config::default() });
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    let shared = JobOptions { key: Some(b"k".to_vec()), ..JobOptions::default() };
+    world.submit(client, shared.clone(), &["x"]);
+    world.submit(client, shared, &["y"]);
+    for _ in 0..3 {
+        let Assign { assignment, .. } =
+            world.assigned_to(worker).pop().expect("after a pause it comes again");
+        let payload = Payload::new();
+        world.tell(Event::Finished { worker, assignment, result: WorkResult::RunTimeout, payload });
+        assert!(world.assigned_to(worker).is_empty(), "nobody's time was over: it waits");
+        world.pass_millis(2_000);
+    }
+}
+
+/// Names the same worker whatever the question is.
+#[derive(Debug)]
+struct Stubborn(PeerId);
+
+impl Selector for Stubborn {
+    fn select(&mut self, _: &Request<'_>, _: &Candidates<'_>, _: &mut Random) -> Option<PeerId> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn a_selector_cannot_name_a_worker_that_may_not_take_it() {
+    let config = Config::default;
+    let mut world = World::with_selector(config(), Stubborn(PeerId(2)));
+    let client = world.client();
+    let (named, other) = (world.worker(Offer::new(5).kinds(["a"])), world.worker(Offer::new(5)));
+    assert_eq!(named, PeerId(2));
+    world.submit(client, of_kind("b"), &["b"]);
+    assert!(world.assigned_to(named).is_empty(), "it does not do this kind");
+    world.submit(client, of_kind("a"), &["a"]);
+    assert_eq!(world.assigned_to(named).len(), 1);
+    world.tell(Event::Withdrew { worker: named });
+    world.submit(client, of_kind("a"), &["a2"]);
+    assert!(world.assigned_to(named).is_empty(), "nothing follows the acknowledgement of a withdrawal");
+    assert!(world.assigned_to(other).is_empty(), "an answer that is no candidate counts as none");
+
+    let mut world = World::with_selector(config(), Stubborn(PeerId(2)));
+    let client = world.client();
+    let (named, _other) = (world.worker(Offer::new(5)), world.worker(Offer::new(5)));
+    world.tell(Event::Outbox { peer: named, level: OutboxLevel::Paused });
+    world.submit(client, of_kind("a"), &["a"]);
+    assert!(world.assigned_to(named).is_empty(), "its outbox is over the mark");
+}
+
+#[test]
+fn messages_that_nobody_confirms_do_not_pile_up() {
+    let mut world = World::new(Config::default());
+    let (sender, silent) = (world.client(), world.client());
+    let mut reports = 0;
+    for n in 0..40_000 {
+        let (id, content) = (MessageId(n), Payload::new());
+        world.scheduler.handle(
+            world.now,
+            Event::SystemMessage { from: sender, id, to: Recipient::Peer(silent), content, timeout: None },
+        );
+        if n % 1_000 == 0 {
+            world.pass_millis(0);
+            world.take(|action| matches!(action, Action::SystemMessage { .. }));
+            reports += world.take(|action| matches!(action, Action::SystemReport { .. })).len() as u64;
+        }
+    }
+    world.pass_millis(0);
+    let open = world.scheduler.status(world.now).unconfirmed_messages;
+    assert!(open <= 16_384, "{open} messages wait for one who confirms none");
+    world.leave(silent);
+    reports += world.take(|action| matches!(action, Action::SystemReport { .. })).len() as u64;
+    assert_eq!(reports, 40_000, "each is reported once all the same");
+}
+
+#[test]
+fn streams_pause_for_a_client_that_does_not_read() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    world.submit(client, JobOptions { stream: true, ..JobOptions::default() }, &["x"]);
+    let Assign { assignment, .. } = world.assigned_to(worker).pop().expect("a worker is free");
+    let grants = |world: &mut World| world.did(|action| matches!(action, Action::Grant { .. }));
+    world.tell(Event::Data { worker, assignment, payload: vec![0; 9_000].into() });
+    world.tell(Event::Outbox { peer: client, level: OutboxLevel::Paused });
+    world.tell(Event::Credited { client, job: proletariat_protocol::JobId(0), bytes: u64::MAX });
+    assert!(!grants(&mut world), "whatever credit it gives, its stream pauses while it does not read");
+    world.tell(Event::Progress { worker, assignment, done: 1, total: 2 });
+    assert!(
+        !world.did(|a| matches!(a, Action::Progress { .. })),
+        "and so do reports, which nothing else bounds"
+    );
+    world.tell(Event::Outbox { peer: client, level: OutboxLevel::Waiting });
+    assert!(grants(&mut world), "it has read: the run goes on");
+    world.tell(Event::Progress { worker, assignment, done: 2, total: 2 });
+    assert!(world.did(|a| matches!(a, Action::Progress { .. })));
+}
+
+#[test]
+fn a_worker_that_leaves_in_the_burst_of_its_offer_is_not_looked_for() {
+    let mut world = World::new(Config::default());
+    let worker = world.client();
+    world.scheduler.handle(world.now, Event::Offered { worker, offer: Offer::new(1) });
+    world.leave(worker);
+    assert!(world.scheduler.status(world.now).workers.is_empty());
+}
+
+#[test]
+fn a_pause_or_a_new_offer_is_not_taken_for_a_full_fleet() {
+    let config = Config { avail_threshold: 3, ..Config::default() };
+    let mut world = World::new(config);
+    let (client, worker) = (world.client(), world.worker(Offer::new(6)));
+    world.submit(client, of_kind("a"), &["1", "2", "3", "4", "5"]);
+    let assigned = world.assigned_to(worker);
+    assert_eq!(assigned.len(), 5);
+    world.hand_back(&assigned[0], HandBackReason::Busy);
+    world.submit(client, of_kind("b"), &["6"]);
+    assert_eq!(world.assigned_to(worker).len(), 1, "two slots were free all the time");
+    world.tell(Event::Offered { worker, offer: Offer::new(6) });
+    world.submit(client, of_kind("b"), &["7"]);
+    assert_eq!(world.assigned_to(worker).len(), 1, "one slot was free all the time");
+}
+
+#[test]
+fn work_that_had_begun_when_its_worker_left_is_not_run_again_if_once_is_the_most() {
+    use proletariat_protocol::ErrorCode;
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(2)));
+    world.submit(client, JobOptions { max_attempts: Some(1), ..JobOptions::default() }, &["begun", "fresh"]);
+    let assigned = world.assigned_to(worker);
+    start(&mut world, &assigned[0]);
+    world.tell(Event::Withdrew { worker });
+    world.hand_back(&assigned[0], HandBackReason::Leaving);
+    world.hand_back(&assigned[1], HandBackReason::Leaving);
+    assert_eq!(world.errors(client), [(0, ErrorCode::Crash)], "nobody knows how far it came");
+    let other = world.worker(Offer::new(2));
+    assert_eq!(harness::jobs_of(&world.assigned_to(other)), ["fresh"]);
+}
