@@ -194,7 +194,6 @@ impl Scheduler {
         // whose own time is over have ended.
         let moved = self.assignments[key].limit_moved;
         let restarted = self.take_stream(key);
-        let mut some_over = false;
         let mut next = self.executions[execution].first;
         while !next.is_none() {
             let job = next;
@@ -206,16 +205,10 @@ impl Scheduler {
                 return self.finish_execution(execution, &error(ErrorCode::RunTimeout));
             }
             if over {
-                some_over = true;
                 self.fail_job(now, job, ErrorCode::RunTimeout);
             }
         }
-        let worker = self.assignments[key].worker;
         self.release(key);
-        if !some_over {
-            // A worker that ends runs before their time is not to be given the same one again at once.
-            self.avoid(now, worker, execution);
-        }
         self.tell_restart(execution, restarted);
         self.requeue(now, execution, false);
     }

@@ -64,7 +64,9 @@ impl Machine {
     /// A job that may be run at most once may have been running when the manager was lost, so it must not be sent again:
     /// nobody can tell any more.
     fn end_what_runs_once(&mut self, id: GroupId) {
-        let Some(group) = self.group_mut(id).filter(|group| group.options.max_attempts == Some(1)) else { return };
+        let Some(group) = self.group_mut(id).filter(|group| group.options.max_attempts == Some(1)) else {
+            return;
+        };
         let sent = group.jobs.iter_mut().filter(|(_, record)| record.number.is_some());
         let sent: Vec<u64> = sent.map(|(index, _)| index).collect();
         let message = "the manager was lost while the job may have been running, and max_attempts is 1";

@@ -37,7 +37,6 @@ fn submit(world: &mut World, client: PeerId, first: u64, count: u64, options: &J
 fn assert_linear(what: &str, crowd: u64, mut burst: impl FnMut(u64) -> Duration) {
     let mut best = |crowd| (0..3).map(|_| burst(crowd)).min().expect("three of them");
     let (small, large) = (best(crowd), best(10 * crowd));
-    println!("{what}: {small:?} for {crowd}, {large:?} for {}", 10 * crowd);
     assert!(large < 40 * small + Duration::from_millis(50), "{what}: {small:?} grew to {large:?}");
 }
 

@@ -5,7 +5,7 @@ mod harness;
 
 use harness::World;
 use proletariat_protocol::message::Recipient;
-use proletariat_protocol::{HandBackReason, JobOptions, MessageId, Offer, Payload, PeerId, WorkResult};
+use proletariat_protocol::{HandBackReason, JobOptions, MessageId, Offer, Payload, PeerId};
 use proletariat_scheduler::selector::{Candidates, Random, Request, Selector};
 use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
 
@@ -72,23 +72,6 @@ fn many_pauses_at_a_time_are_kept_as_pauses_of_executions() {
     assert!(world.scheduler.status(world.now).workers[0].paused_kinds.len() <= 256);
     world.pass_millis(60);
     assert_eq!(world.assigned_to(worker).len(), 1, "the pauses are over");
-}
-
-#[test]
-fn a_worker_that_says_run_timeout_at_once_causes_no_busy_loop() {
-    let mut world = World::new(Config { hold_similar_work: true, ..Config::default() });
-    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
-    let shared = JobOptions { key: Some(b"k".to_vec()), ..JobOptions::default() };
-    world.submit(client, shared.clone(), &["x"]);
-    world.submit(client, shared, &["y"]);
-    for _ in 0..3 {
-        let Assign { assignment, .. } =
-            world.assigned_to(worker).pop().expect("after a pause it comes again");
-        let payload = Payload::new();
-        world.tell(Event::Finished { worker, assignment, result: WorkResult::RunTimeout, payload });
-        assert!(world.assigned_to(worker).is_empty(), "nobody's time was over: it waits");
-        world.pass_millis(2_000);
-    }
 }
 
 /// Names the same worker whatever the question is.
