@@ -69,7 +69,10 @@ impl<'a> Manager<'a> {
     pub(super) fn start(test: &'a Test, port: u16, mut command: Command) -> Self {
         let file = test.path(&format!("port-{}", super::names(&test.path("")).len()));
         command.args(["--port", &port.to_string(), "--port-file"]).arg(&file);
-        Self::started(test, command)
+        let manager = Self::started(test, command);
+        // Who kills it before it has written the file would find half of it.
+        until("the port file is there", || file.exists().then_some(()));
+        manager
     }
 
     /// A manager whose options say where it tells its port.
