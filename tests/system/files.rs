@@ -1,6 +1,6 @@
 //! Faulty options in all three places, the port and its file.
 
-use crate::harness::{CLIENT, Manager, Test, names};
+use crate::harness::{CLIENT, Manager, Test, names, until};
 use rustix::process::Signal;
 
 #[test]
@@ -118,6 +118,7 @@ fn the_port_file_is_there_while_the_manager_is() {
     for signal in [Signal::TERM, Signal::INT] {
         let words = ["--port", "0", "--port-file", file.to_str().unwrap()];
         let manager = Manager::started(&test, test.command("manager", &words));
+        until("the port file", || file.exists().then_some(()));
         assert_eq!(names(&folder), ["manager.port"]);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{}\n", manager.port));
         manager.process.signal(signal);

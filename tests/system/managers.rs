@@ -1,6 +1,6 @@
 //! Every option of the manager, as a flag, as a variable and in a file; each seen in what the manager does or tells.
 
-use crate::harness::{CLIENT, LIMIT, Manager, Test, WORKER, Way, connect, read_to_end};
+use crate::harness::{CLIENT, LIMIT, Manager, Test, WORKER, Way, connect, read_to_end, until};
 use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{JobOptions, Offer};
 use rustix::process::Signal;
@@ -74,7 +74,6 @@ fn a_flag_beats_a_variable_beats_a_file_beats_the_default() {
     let limit = |ways: &[Way]| {
         let file = test.file("precedence.toml", "max_queued_jobs = 1\nmax_attempts = 9\n");
         let mut command = test.command("manager", &["--port", "0"]);
-        command.arg("--port-file").arg(test.path("precedence.port"));
         if ways.contains(&Way::File) {
             command.arg("--config").arg(file);
         }
@@ -218,8 +217,7 @@ fn no_json() {
 fn insecure() {
     for way in Way::ALL {
         let test = Test::new();
-        let mut command = way.command(&test, "manager", &[("host", "0.0.0.0:0"), ("insecure", "true")]);
-        command.arg("--port-file").arg(test.path("open.port"));
+        let command = way.command(&test, "manager", &[("host", "0.0.0.0:0"), ("insecure", "true")]);
         let manager = Manager::started(&test, command);
         drop(manager.peer(CLIENT));
         let refused = way.command(&test, "manager", &[("host", "0.0.0.0:0")]);
@@ -283,6 +281,8 @@ fn host_and_port() {
         let manager = Manager::started(&test, way.command(&test, "manager", &options));
         assert_eq!(manager.status()["manager"]["address"], json!(format!("127.0.0.1:{}", manager.port)));
         manager.process.until_it_says(&format!("127.0.0.1:{}", manager.port));
+        let told = until("the port file", || std::fs::read_to_string(&file).ok());
+        assert_eq!(told, format!("{}\n", manager.port));
         drop(manager.peer(WORKER));
     }
 }

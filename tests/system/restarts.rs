@@ -77,6 +77,22 @@ fn jobs_that_wait_for_a_worker_wait_through_a_restart() {
 }
 
 #[test]
+fn what_may_run_only_once_is_not_sent_again() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let port = manager.port;
+    let mut worker = manager.raw_worker(Offer::new(1));
+    let client = manager.client(&["work", "--max-attempts", "1", "x"]);
+    worker.execution();
+    manager.kill();
+    let manager = test.manager_at(port, &[]);
+    assert!(client.ended().expect(1).text().starts_with("error ECRASH: "));
+    let mut worker = manager.raw_worker(Offer::new(1));
+    worker.sync();
+    assert_eq!(manager.count("finished"), 0);
+}
+
+#[test]
 fn a_worker_cancels_what_runs_when_its_manager_is_lost_and_offers_again() {
     let test = Test::new();
     let manager = test.manager(&[]);
