@@ -292,7 +292,8 @@ impl ClientPart {
                 let payload_bytes = submit.payloads.iter().map(|payload| payload.len() as u32).collect();
                 let message =
                     PeerMessage::Submit { first: submit.first, options: submit.options, payload_bytes };
-                outbox.push(&message, &submit.payloads, Order::Barrier);
+                // Small jobs may pass a large one that is under way in fragments; an abort passes neither.
+                outbox.push(&message, &submit.payloads, Order::Free);
             }
             Action::Abort { first, count } => {
                 outbox.push(&PeerMessage::Abort { first, count }, &[], Order::Barrier);
