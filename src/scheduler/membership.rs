@@ -37,7 +37,10 @@ impl Scheduler {
     /// Ends the session of a peer that breaks the rules, as if it had left.
     pub(crate) fn expel(&mut self, _now: Time, peer: PeerKey, code: ErrorCode, message: String) {
         let id = self.peers[peer].id;
-        self.actions.push(Action::Disconnect { peer: id, code, message, retry: false });
+        // Connections of one process may be taken in another order than they were opened: then it is the living session
+        // that is taken for the old one, and it must come back.
+        let retry = code == ErrorCode::DuplicateId;
+        self.actions.push(Action::Disconnect { peer: id, code, message, retry });
         if let Some(peer) = self.peers.leave(id) {
             self.burst.losses.push(Loss::Session(peer));
         }
