@@ -118,7 +118,10 @@ impl Jobs {
             ErrorCode::CallTimeout => passed(options.timeout_ms),
             ErrorCode::AssignTimeout => passed(options.assign_timeout_ms),
             // The limit of a shared run may move while it runs; then its end is known to a quarter of a second.
-            ErrorCode::RunTimeout if options.key.is_some() => passed(options.run_timeout_ms.saturating_sub(250)),
+            ErrorCode::RunTimeout if options.key.is_some() => {
+                let run = u64::from(options.run_timeout_ms);
+                run > 0 && now.plus_millis(250) >= job.called.plus_millis(run)
+            }
             ErrorCode::RunTimeout => passed(options.run_timeout_ms),
             ErrorCode::WorkFailed => failed,
             // The strictest bound of all that share a run counts.
