@@ -35,7 +35,6 @@ pub struct Held {
     /// Number and tag of the job that the payload was made for.
     pub job: usize,
     pub tag: u64,
-    pub attempt: u32,
     /// The worker was not told to stop.
     pub wanted: bool,
 }

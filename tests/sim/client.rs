@@ -118,7 +118,7 @@ impl ClientPart {
             let large = env.options.features.large && env.random.percent(5);
             let bytes = if large { LARGE_BYTES } else { env.random.between(16, 3_000) as usize };
             let now = env.now;
-            let (number, payload) = env.jobs.add(self.host, self.process, &options, now, bytes);
+            let (number, payload) = env.jobs.add(self.process, &options, now, bytes);
             (number, Job { payload, own })
         };
         (0..count).map(make).unzip()

@@ -174,7 +174,8 @@ impl Double {
             Some(Some(code)) => Outcome::Error(code, Payload::new()),
             None => outcome,
         };
-        let same = |action: &Action| matches!(action, Action::Deliver { outcome: other, .. } if *other == outcome);
+        let same =
+            |action: &Action| matches!(action, Action::Deliver { outcome: other, .. } if *other == outcome);
         let result = matches!(outcome, Outcome::Result(_));
         if self.bug == Bug::StrandedWaiter && result && said.iter().any(same) {
             return;
@@ -187,7 +188,8 @@ impl Double {
     }
 
     fn is_later_attempt(&self, client: PeerId, job: JobId) -> bool {
-        let number = self.clients.iter().find(|(_, place)| **place == (client, job)).map(|(number, _)| *number);
+        let number =
+            self.clients.iter().find(|(_, place)| **place == (client, job)).map(|(number, _)| *number);
         self.of.values().any(|(_, of, attempt)| Some(*of) == number && *attempt > 1)
     }
 }
@@ -218,7 +220,10 @@ impl Brain for Double {
                 if self.bug == Bug::LostRequeue {
                     self.forget_work_of(now, peer);
                 }
-                self.rows.iter_mut().filter(|row| row.is_some_and(|(client, _)| client == peer)).for_each(|row| *row = None);
+                self.rows
+                    .iter_mut()
+                    .filter(|row| row.is_some_and(|(client, _)| client == peer))
+                    .for_each(|row| *row = None);
             }
             _ => {}
         }

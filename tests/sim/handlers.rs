@@ -60,13 +60,9 @@ impl Handlers {
         self.later(env, start.run, wait);
     }
 
-    pub fn cancel(&mut self, env: &mut Environment, run: RunId, leaving: bool) {
+    pub fn cancel(&mut self, env: &mut Environment, run: RunId) {
         let Some(found) = self.runs.get_mut(&run) else { return };
         found.cancelled = true;
-        // What a worker that leaves stops is handed back undone, whatever its handler says.
-        if leaving {
-            env.jobs.undone(found.job, found.nonce, HandBackReason::Leaving);
-        }
         let stubborn = env.random.percent(env.options.handlers.stubborn) && !env.healed;
         let wait = if stubborn { env.random.below(10_000_000) } else { env.random.below(20_000) };
         self.later(env, run, wait);

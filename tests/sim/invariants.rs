@@ -67,7 +67,7 @@ fn assigned(books: &mut Books, assign: &Assign) {
     });
     books.require(wanted, "14 client death", || format!("{assign:?} is for nobody"));
     let range = books.room(assign.worker, assign.priority).map_or(0, |(range, _)| range);
-    let held = Held { worker: assign.worker, range, job, tag, attempt: assign.attempt, wanted: true };
+    let held = Held { worker: assign.worker, range, job, tag, wanted: true };
     books.held.insert(assign.assignment, held);
 }
 
@@ -166,7 +166,7 @@ fn invariant_14_nobody_works_for_the_dead(books: &mut Books) {
         let waits = |open: &crate::books::Open| {
             open.job == held.job || books.shares(held.tag) && open.tag == held.tag
         };
-        books.open.values().any(|open| waits(open))
+        books.open.values().any(waits)
     };
     let idle = books.held.values().find(|held| held.wanted && !wanted(held)).map(|held| format!("{held:?}"));
     books.require(idle.is_none(), "14 client death", || {

@@ -10,7 +10,6 @@ const HEAD_BYTES: usize = 16;
 /// A job, as its caller knows it.
 #[derive(Debug)]
 pub struct Job {
-    pub host: usize,
     pub process: u64,
     pub options: JobOptions,
     pub called: Time,
@@ -58,14 +57,7 @@ pub fn read(payload: &[u8]) -> (usize, u64) {
 
 impl Jobs {
     /// A new job; its number and its payload.
-    pub fn add(
-        &mut self,
-        host: usize,
-        process: u64,
-        options: &JobOptions,
-        called: Time,
-        bytes: usize,
-    ) -> (u64, Payload) {
+    pub fn add(&mut self, process: u64, options: &JobOptions, called: Time, bytes: usize) -> (u64, Payload) {
         let number = self.list.len() as u64;
         let kind = options.kind.as_deref().map_or(0, |kind| kind.bytes().map(u64::from).sum::<u64>() + 1);
         let tag = match &options.key {
@@ -76,7 +68,6 @@ impl Jobs {
         payload.extend(tag.to_be_bytes());
         payload.resize(bytes.max(HEAD_BYTES), 7);
         self.list.push(Job {
-            host,
             process,
             options: options.clone(),
             called,

@@ -23,6 +23,7 @@ mod liveness;
 #[allow(dead_code, reason = "the properties use all of it")]
 mod model;
 #[path = "../props/random.rs"]
+#[allow(dead_code, reason = "the properties use all of it")]
 mod random;
 #[path = "../../src/manager/translate.rs"]
 #[allow(dead_code, reason = "the manager uses all of it")]

@@ -9,9 +9,9 @@ use crate::worker::WorkerPart;
 use bytes::BytesMut;
 use proletariat::net::link::{Link, LinkConfig, Retry, Step};
 use proletariat::net::{Inbox, Order, Outbox, Tail};
+use proletariat_protocol::InstanceId;
 use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, Roles, Welcome};
 use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
-use proletariat_protocol::{InstanceId, Time};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use std::time::Duration;
 const OUTBOX_MARK_BYTES: usize = 64 * 1024;
 
 /// The machine of a process.
+#[allow(clippy::large_enum_variant, reason = "there are a handful of processes")]
 pub enum Part {
     Client(ClientPart),
     Worker(WorkerPart),
@@ -271,9 +272,5 @@ impl Process {
         if let Part::Worker(worker) = &self.part {
             worker.audit();
         }
-    }
-
-    pub fn deadline(&self) -> Option<Time> {
-        self.link.next_deadline()
     }
 }

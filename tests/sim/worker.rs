@@ -152,7 +152,7 @@ impl WorkerPart {
                     )
                 });
             }
-            Action::Cancel { run } => self.handlers.cancel(env, run, self.draining),
+            Action::Cancel { run } => self.handlers.cancel(env, run),
             Action::Taken { run, .. } => self.handlers.taken(env, run),
             Action::Send(outgoing) => outbox.push(&outgoing.message, &outgoing.payloads, outgoing.order),
             Action::Deliver { delivery, .. } => self.machine.handle(env.now, Event::Confirmed(delivery)),

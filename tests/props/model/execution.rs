@@ -213,10 +213,13 @@ impl Model {
 
     pub(super) fn queue_again(&mut self, place: usize) {
         self.executions[place].stage = Stage::Queued;
-        for job in self.executions[place].jobs.clone() {
-            let job = self.jobs.get_mut(&job).expect("waits for it");
+        for id in self.executions[place].jobs.clone() {
+            let job = self.jobs.get_mut(&id).expect("waits for it");
             job.late = false;
             job.backstop = false;
+            if job.options.stream {
+                self.excused.insert(id);
+            }
             if std::mem::take(&mut job.heard) {
                 job.owed = Some(self.burst);
             }
@@ -273,17 +276,19 @@ impl Model {
         }
     }
 
+    /// Reports have no credit: who reads too slowly gets later ones.
     pub(super) fn progress(&mut self, worker: PeerId, id: AssignmentId, done: u64, total: u64) {
         if self.wanted(worker, id).is_none() {
             return;
         }
         let at = self.held(worker, id).expect("looked up above");
         for (client, job) in self.hearers(at) {
-            if self.peers[&client].level == OutboxLevel::Paused {
-                continue;
+            let reads = self.peers[&client].level != OutboxLevel::Paused;
+            let row = self.jobs.get_mut(&(client, job)).expect("waits for it");
+            row.heard |= reads;
+            if reads {
+                self.say(Said::Progress { client, job, done, total });
             }
-            self.jobs.get_mut(&(client, job)).expect("waits for it").heard = true;
-            self.say(Said::Progress { client, job, done, total });
         }
     }
 

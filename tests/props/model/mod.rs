@@ -49,7 +49,8 @@ pub struct Model {
     expected: Vec<Said>,
     /// Clients that submitted something in this burst.
     submitters: BTreeSet<PeerId>,
-    /// Jobs that ended in this burst while they were owed the word of a restart: they may get it before.
+    /// Jobs that may be told of a restart in this burst: they ended while they were owed the word, or their run began anew
+    /// and they happened not to have heard of it.
     excused: BTreeSet<JobRef>,
     /// Jobs of this burst that do not wait.
     hurried: Vec<JobRef>,
