@@ -193,6 +193,23 @@ fn after_a_reconnect_the_unanswered_are_sent_again_in_their_order() {
 }
 
 #[test]
+fn what_may_run_once_is_not_sent_again_if_it_may_have_run() {
+    let mut world = World::connected();
+    let once = JobOptions { max_attempts: Some(1), ..plain() };
+    world.open(GroupId(0), once, &["sent"]);
+    world.turn();
+    assert_eq!(world.sent(), [(0, texts(&["sent"]))]);
+    world.down();
+    let once = JobOptions { max_attempts: Some(1), ..plain() };
+    world.open(GroupId(1), once, &["unsent"]);
+    world.turn();
+    assert_eq!(world.codes(), [(0, Some(ErrorCode::Crash))]);
+    world.up();
+    world.turn();
+    assert_eq!(world.submits().last().unwrap().1, texts(&["unsent"]), "what was never sent waits as all others do");
+}
+
+#[test]
 fn the_whole_call_is_timed_while_there_is_no_manager() {
     let mut world = World::new();
     world.open(GROUP, JobOptions { timeout_ms: 500, ..plain() }, &["a", "b"]);
