@@ -206,7 +206,11 @@ fn what_may_run_once_is_not_sent_again_if_it_may_have_run() {
     assert_eq!(world.codes(), [(0, Some(ErrorCode::Crash))]);
     world.up();
     world.turn();
-    assert_eq!(world.submits().last().unwrap().1, texts(&["unsent"]), "what was never sent waits as all others do");
+    assert_eq!(
+        world.submits().last().unwrap().1,
+        texts(&["unsent"]),
+        "what was never sent waits as all others do"
+    );
 }
 
 #[test]
