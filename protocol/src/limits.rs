@@ -18,6 +18,8 @@ pub const TOKEN_BYTES_MAX: usize = 1_024;
 pub const SYSTEM_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Largest payload unless the manager is told otherwise, in bytes.
 pub const PAYLOAD_BYTES_DEFAULT: usize = 20 * 1024 * 1024;
+/// System messages of one peer that have no report yet: each may go to every peer there is.
+pub const SYSTEM_MESSAGES_OPEN_MAX: usize = 64;
 /// Largest frame before the handshake is over, in bytes.
 pub const HANDSHAKE_FRAME_BYTES_MAX: usize = 4 * 1024;
 /// Largest frame afterwards, in bytes. What is larger goes in fragments, so this can be far below a payload.

@@ -6,6 +6,7 @@ use super::handle::{Client, LinkState, Shared};
 use crate::net::connect::{Connector, LinkError, Tcp, host_port};
 use crate::net::drive::{Clock, Drive};
 use crate::net::link::LinkConfig;
+use crate::net::window::Window;
 use core::sync::atomic::AtomicU64;
 use proletariat_protocol::handshake::{Hello, Roles};
 use proletariat_protocol::{InstanceId, limits};
@@ -157,7 +158,15 @@ impl Builder {
         let drive = Drive { connector, hello, link: self.link, seed: rand::random(), clock };
         let mut member = ClientMember::new(teller);
         tokio::spawn(async move { drive.run(&mut member, queue).await });
-        Client { shared: Arc::new(Shared { commands, clock, tags: AtomicU64::new(0), state }) }
+        Client {
+            shared: Arc::new(Shared {
+                commands,
+                clock,
+                tags: AtomicU64::new(0),
+                state,
+                messages: Window::new(),
+            }),
+        }
     }
 }
 

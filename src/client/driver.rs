@@ -7,6 +7,7 @@ use super::machine::{Action, Event, GroupId, Job, JobError, Machine, Outcome, Su
 use super::outcomes::Update;
 use crate::net::connect::LinkError;
 use crate::net::drive::{Member, OUTBOX_MARK_BYTES};
+use crate::net::window::Room;
 use crate::net::{Order, Outbox, Tail};
 use proletariat_protocol::handshake::Welcome;
 use proletariat_protocol::job::OutcomeKind;
@@ -27,7 +28,7 @@ pub(super) enum Command {
     Abort { tag: Tag, index: u64 },
     Drop(Tag),
     Taken { tag: Tag, index: u64, bytes: u64 },
-    SystemMessage { content: Payload, to: Recipient, timeout_ms: u32, reply: Reply<SystemReport> },
+    SystemMessage { content: Payload, to: Recipient, timeout_ms: u32, room: Room, reply: Reply<SystemReport> },
     Listen(mpsc::Sender<(MessageId, SystemMessage)>),
     Confirm(MessageId),
     Status(Reply<Payload>),
@@ -43,7 +44,7 @@ pub(super) struct ClientMember {
     /// Jobs of one group that were added one after the other, to be handed over together.
     adding: Option<(GroupId, Vec<Job>)>,
     actions: Vec<Action>,
-    reports: HashMap<MessageId, Reply<SystemReport>>,
+    reports: HashMap<MessageId, (Room, Reply<SystemReport>)>,
     statuses: HashMap<MessageId, Reply<Payload>>,
     notes: u64,
     listener: Option<mpsc::Sender<(MessageId, SystemMessage)>>,
@@ -155,7 +156,7 @@ impl ClientMember {
             }
             // Whoever asked may have gone away meanwhile.
             Action::Report { id, result } => {
-                let _ = self.reports.remove(&id).map(|reply| reply.send(result));
+                let _ = self.reports.remove(&id).map(|(_room, reply)| reply.send(result));
             }
             Action::Status { id, result } => {
                 let _ = self.statuses.remove(&id).map(|reply| reply.send(result));
@@ -187,9 +188,9 @@ impl Member for ClientMember {
             Command::Taken { tag, index, bytes } => {
                 self.about(now, tag, |group| Event::Taken { group, index, bytes });
             }
-            Command::SystemMessage { content, to, timeout_ms, reply } => {
+            Command::SystemMessage { content, to, timeout_ms, room, reply } => {
                 let id = self.next_note();
-                self.reports.insert(id, reply);
+                self.reports.insert(id, (room, reply));
                 self.machine.handle(now, Event::SystemMessage { id, to, content, timeout_ms });
             }
             Command::Listen(listener) => self.listener = Some(listener),

@@ -6,16 +6,17 @@ use super::calls::Sink;
 use super::driver::Command;
 use super::error::Error;
 use super::group::Group;
-use super::machine::{Job, Outcome, SystemReport};
+use super::machine::{Job, JobError, Outcome, SystemReport};
 use super::options::{IntoPayload, WorkOptions, clock};
 use super::outcomes::{Outcomes, Updates};
 use crate::net::connect::LinkError;
 use crate::net::drive::Clock;
+use crate::net::window::Window;
 use core::future::Future;
 use core::sync::atomic::AtomicU64;
-use proletariat_protocol::limits::SYSTEM_MESSAGE_BYTES_MAX;
+use proletariat_protocol::limits::{SYSTEM_MESSAGE_BYTES_MAX, SYSTEM_MESSAGES_OPEN_MAX};
 use proletariat_protocol::message::Recipient;
-use proletariat_protocol::{MessageId, Payload, PeerId};
+use proletariat_protocol::{ErrorCode, MessageId, Payload, PeerId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     /// Calls made so far.
     pub(super) tags: AtomicU64,
     pub(super) state: watch::Receiver<LinkState>,
+    pub(super) messages: Window,
 }
 
 /// Whether there is a session with the manager.
@@ -207,10 +209,11 @@ impl Client {
     /// Sends a message to other peers, and waits until all that got it have confirmed it or left, at most for `timeout`
     /// (zero: no limit). It is sent once, when there is a session.
     ///
-    /// Dropped midway, the message may be sent or not, and its report is lost.
+    /// Waits first while 64 earlier ones have no report. Dropped midway, the message may be sent or not, and its report is
+    /// lost.
     ///
     /// # Errors
-    /// [`Error::Unanswered`] when the manager was lost before it reported or there was none in time,
+    /// [`Error::Unanswered`] when the manager was lost before it reported or there was none, or no room, in time,
     /// [`Error::InvalidOption`] for a content over 1 MiB or a timeout over 30 days, [`Error::Closed`].
     pub async fn system_message(
         &self,
@@ -223,9 +226,14 @@ impl Client {
             let message = format!("a system message of {} bytes: the longest has 1 MiB", content.len());
             return Err(Error::InvalidOption(message));
         }
-        let timeout_ms = clock("timeout", timeout)?;
+        clock("timeout", timeout)?;
+        let Some((room, left)) = self.shared.messages.enter(timeout).await else {
+            let message = format!("{SYSTEM_MESSAGES_OPEN_MAX} messages sent before have no report yet");
+            return Err(Error::Unanswered(JobError::new(ErrorCode::CallTimeout, message)));
+        };
+        let timeout_ms = clock("timeout", left)?;
         let (reply, report) = oneshot::channel();
-        self.shared.send(Command::SystemMessage { content, to, timeout_ms, reply })?;
+        self.shared.send(Command::SystemMessage { content, to, timeout_ms, room, reply })?;
         report.await.map_err(|_| Error::Closed)?.map_err(Error::Unanswered)
     }
 

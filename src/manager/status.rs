@@ -174,6 +174,7 @@ fn limits_in_force(config: &Config) -> Value {
         "max_name_bytes": limits::NAME_BYTES_MAX,
         "max_key_bytes": limits::KEY_BYTES_MAX,
         "max_system_message_bytes": limits::SYSTEM_MESSAGE_BYTES_MAX,
+        "max_open_system_messages": limits::SYSTEM_MESSAGES_OPEN_MAX,
         "max_frame_bytes": limits::FRAME_BYTES_MAX,
         "max_jobs_per_submit": limits::JOBS_PER_SUBMIT_MAX,
         "max_clock_ms": limits::CLOCK_MILLIS_MAX,

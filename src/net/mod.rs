@@ -15,6 +15,7 @@ pub mod inbox;
 mod lane;
 pub mod link;
 pub mod outbox;
+pub(crate) mod window;
 
 pub use inbox::{Inbox, Incomplete, Tail};
 pub use outbox::{Order, Outbox};

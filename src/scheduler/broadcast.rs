@@ -7,8 +7,9 @@ use crate::tables::PeerKey;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
+use proletariat_protocol::limits::SYSTEM_MESSAGES_OPEN_MAX;
 use proletariat_protocol::message::Recipient;
-use proletariat_protocol::{MessageId, Payload, PeerId, Time};
+use proletariat_protocol::{ErrorCode, MessageId, Payload, PeerId, Time};
 
 /// Messages that one peer may have unconfirmed. Of a further one the oldest counts as not received, so that nobody can make
 /// the manager remember messages by never confirming any.
@@ -66,6 +67,13 @@ impl Scheduler {
         content: Payload,
         timeout: Option<Duration>,
     ) {
+        if let Some(sender) = sender {
+            if self.peers[sender].unreported >= SYSTEM_MESSAGES_OPEN_MAX {
+                let message = alloc::format!("{SYSTEM_MESSAGES_OPEN_MAX} system messages have no report yet");
+                return self.expel(now, sender, ErrorCode::Protocol, message);
+            }
+            self.peers[sender].unreported += usize::from(to != Recipient::Manager);
+        }
         let from = sender.map_or(MANAGER, |sender| self.peers[sender].id);
         if !matches!(to, Recipient::Peer(_)) {
             let content = content.clone();
@@ -140,6 +148,9 @@ impl Scheduler {
             self.peers[*peer].unconfirmed.remove(&number);
         }
         let Broadcast { sender: to, id, sent_to, received_by, .. } = row;
+        if let Some(sender) = self.peers.find(to) {
+            self.peers[sender].unreported -= 1;
+        }
         if to == MANAGER || self.peers.find(to).is_some() {
             self.actions.push(Action::SystemReport { to, id, sent_to, received_by });
         }

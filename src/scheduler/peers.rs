@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     pub(crate) gone: bool,
     /// System messages that it has not confirmed.
     pub(crate) unconfirmed: BTreeSet<u64>,
+    /// System messages of its own that have no report yet.
+    pub(crate) unreported: usize,
     pub(crate) worker: Option<Box<Worker>>,
 }
 
@@ -126,6 +128,7 @@ impl Peers {
             accept_due: false,
             gone: false,
             unconfirmed: BTreeSet::new(),
+            unreported: 0,
             worker: None,
         });
         self.by_id.insert(id, key);

@@ -8,6 +8,7 @@ use super::{Ending, Error, Handler, Offer, Run, Worker};
 use crate::net::connect::{Connector, Tcp, host_port};
 use crate::net::drive::{Clock, Drive};
 use crate::net::link::LinkConfig;
+use crate::net::window::Window;
 use core::fmt;
 use core::time::Duration;
 use proletariat_protocol::InstanceId;
@@ -246,6 +247,6 @@ impl Builder {
             drive.run(&mut driver, received).await;
             let _ = tell_end.send(Some(driver.into_result()));
         });
-        Ok((Worker { commands, ended }, offered))
+        Ok((Worker { commands, ended, messages: Window::new() }, offered))
     }
 }

@@ -9,6 +9,7 @@ use super::run::{Run, Shared};
 use super::{Ending, Error};
 use crate::net::connect::LinkError;
 use crate::net::drive::{Clock, Member};
+use crate::net::window::Room;
 use crate::net::{Outbox, Tail};
 use core::fmt;
 use core::panic::AssertUnwindSafe;
@@ -46,6 +47,7 @@ pub(super) enum Command {
         to: Recipient,
         timeout_ms: u32,
         content: Payload,
+        room: Room,
         reply: Reply<SystemReport>,
     },
 }
@@ -79,7 +81,7 @@ pub(super) struct Driver {
     actions: Vec<Action>,
     /// Who waits to hear that the offer holds.
     offered: Vec<Reply<()>>,
-    reports: Map<MessageId, Reply<SystemReport>>,
+    reports: Map<MessageId, (Room, Reply<SystemReport>)>,
     messages: u64,
     listener: Option<Listener>,
     clean_up: CleanUp,
@@ -139,7 +141,7 @@ impl Driver {
             }
             Action::Reported { id, report } => {
                 let report = report.map(|(sent_to, received_by)| SystemReport { sent_to, received_by });
-                if let Some(reply) = self.reports.remove(&id) {
+                if let Some((_room, reply)) = self.reports.remove(&id) {
                     let _ = reply.send(report.ok_or(Error::NoManager));
                 }
             }
@@ -231,10 +233,10 @@ impl Member for Driver {
             Command::Drain { timeout } => self.machine.handle(now, Event::Drain { timeout }),
             Command::Stop => self.machine.handle(now, Event::Stop),
             Command::Listen(listener) => self.listener = Some(listener),
-            Command::SystemMessage { to, timeout_ms, content, reply } => {
+            Command::SystemMessage { to, timeout_ms, content, room, reply } => {
                 self.messages += 1;
                 let id = MessageId(self.messages);
-                self.reports.insert(id, reply);
+                self.reports.insert(id, (room, reply));
                 self.machine.handle(now, Event::SystemMessage { id, to, timeout_ms, content });
             }
         }

@@ -33,6 +33,9 @@ pub enum Error {
     /// There is no manager, or it was lost before it could say what became of a system message.
     #[error("there is no manager, or it was lost before it could report")]
     NoManager,
+    /// A system message was not sent within its timeout: too many that were sent before have no report yet.
+    #[error("the message was not sent: too many that were sent before have no report yet")]
+    Unsent,
     /// A system message is too long.
     #[error("a system message of {bytes} bytes: the most is {max}")]
     MessageTooLarge {
@@ -54,6 +57,7 @@ impl Error {
             Self::Offer(_) => Some(ErrorCode::InvalidSlots),
             Self::OfferRefused { code, .. } => Some(*code),
             Self::Link(error) => error.code(),
+            Self::Unsent => Some(ErrorCode::CallTimeout),
             Self::MessageTooLarge { .. } => Some(ErrorCode::TooLarge),
             Self::NoHandler | Self::Ended | Self::NoManager | Self::Timeout(_) => None,
         }

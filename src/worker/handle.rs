@@ -3,6 +3,7 @@
 use super::driver::Command;
 use super::machine::Event;
 use super::{Builder, Error, Offer, Payload, Recipient};
+use crate::net::window::Window;
 use core::future::Future;
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
@@ -20,6 +21,7 @@ const INCOMING_MAX: usize = 1_024;
 pub struct Worker {
     pub(super) commands: UnboundedSender<Command>,
     pub(super) ended: watch::Receiver<Option<Result<(), Error>>>,
+    pub(super) messages: Window,
 }
 
 /// A system message that came in.
@@ -91,11 +93,11 @@ impl Worker {
     /// Sends a message to other peers, and waits until all that got it have confirmed it or left, at most for `timeout`
     /// (zero: no limit).
     ///
-    /// Dropped midway, the message may or may not have been sent.
+    /// Waits first while 64 earlier ones have no report. Dropped midway, the message may or may not have been sent.
     ///
     /// # Errors
     /// [`Error::MessageTooLarge`] over 1 MiB; [`Error::Timeout`] over 30 days; [`Error::NoManager`] if there is none or it was
-    /// lost: it is never sent again. [`Error::Ended`].
+    /// lost: it is never sent again. [`Error::Unsent`] if there was no room within the timeout. [`Error::Ended`].
     pub async fn system_message(
         &self,
         content: impl Into<Payload>,
@@ -106,9 +108,11 @@ impl Worker {
         if content.len() > SYSTEM_MESSAGE_BYTES_MAX {
             return Err(Error::MessageTooLarge { bytes: content.len(), max: SYSTEM_MESSAGE_BYTES_MAX });
         }
-        let timeout_ms = millis(timeout)?;
+        millis(timeout)?;
+        let Some((room, left)) = self.messages.enter(timeout).await else { return Err(Error::Unsent) };
+        let timeout_ms = millis(left)?;
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::SystemMessage { to, timeout_ms, content, reply }, answer).await
+        self.ask(Command::SystemMessage { to, timeout_ms, content, room, reply }, answer).await
     }
 
     /// Calls `callback` with each system message that comes, one after the other; each is confirmed when its future ends.

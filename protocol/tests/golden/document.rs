@@ -122,6 +122,7 @@ fn the_limits_are_those_of_the_code() {
         limits::JOBS_PER_SUBMIT_MAX,
         limits::ENTRIES_PER_MESSAGE_MAX,
         limits::SYSTEM_MESSAGE_BYTES_MAX,
+        limits::SYSTEM_MESSAGES_OPEN_MAX,
         limits::KINDS_MAX,
         limits::KEY_BYTES_MAX,
         limits::CLOCK_MILLIS_MAX as usize,
