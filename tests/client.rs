@@ -2,17 +2,20 @@
 
 use futures_util::StreamExt;
 use proletariat::Manager;
-use proletariat::client::{Client, WorkOptions};
+use proletariat::client::{Client, SystemMessage, WorkOptions};
 use proletariat::net::connect::{LinkError, Tcp};
 use proletariat::net::drive::{Clock, Drive, Member};
 use proletariat::net::link::LinkConfig;
 use proletariat::net::{Order, Outbox, Tail};
 use proletariat_protocol::handshake::{Hello, Roles, Welcome};
 use proletariat_protocol::job::WorkResult;
-use proletariat_protocol::message::{FinishedRun, LeavingReason, ManagerMessage, PeerMessage};
+use proletariat_protocol::message::{FinishedRun, LeavingReason, ManagerMessage, PeerMessage, Recipient};
 use proletariat_protocol::{ErrorCode, InstanceId, Offer, Payload, Time};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
 
 /// More than any test needs, so that a hang is a failure and not a wait for ever.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -128,6 +131,91 @@ async fn jobs_come_back_through_a_real_manager() {
     let over = in_time(client.work([vec![7; (20 << 20) + 1]], WorkOptions::default())).await.unwrap();
     assert_eq!(over[0].as_ref().unwrap_err().code, ErrorCode::TooLarge);
     assert!(in_time(client.status()).await.unwrap().starts_with('{'));
+}
+
+/// Stands between client and manager, and lets no more bytes of the client through than there are permits.
+async fn narrow(manager: u16, room: Arc<Semaphore>) -> u16 {
+    let socket = TcpSocket::new_v4().unwrap();
+    // What waits in the system's buffers is before everything that is sent later, so they are kept small.
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let manager = TcpStream::connect(("127.0.0.1", manager)).await.unwrap();
+        let ((mut from_client, mut to_client), (mut from_manager, mut to_manager)) =
+            (client.into_split(), manager.into_split());
+        tokio::spawn(async move { tokio::io::copy(&mut from_manager, &mut to_client).await });
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(bytes @ 1..) = from_client.read(&mut buffer).await {
+            room.acquire_many(bytes as u32).await.unwrap().forget();
+            to_manager.write_all(&buffer[..bytes]).await.unwrap();
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_large_job_does_not_hold_up_a_small_one_of_the_same_client() {
+    const LARGE: usize = 16 << 20;
+    const STEP: usize = 256 * 1024;
+    let manager = manager(0);
+    let _worker = echo(manager.local_addr().port());
+    let room = Arc::new(Semaphore::new(STEP));
+    let client = client(narrow(manager.local_addr().port(), Arc::clone(&room)).await).await;
+    let work = |payload: Vec<u8>| {
+        let client = client.clone();
+        tokio::spawn(async move { client.work([payload], WorkOptions::default()).await.unwrap() })
+    };
+    let used_up = async || {
+        while room.available_permits() >= 16 * 1024 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let large = work(vec![7; LARGE]);
+    in_time(used_up()).await;
+    let mut small = work(b"small".to_vec());
+    // Less than all of the large job gets through: if the small one had to follow it, it would not be answered.
+    let mut answer = None;
+    for _ in 2..LARGE / STEP {
+        room.add_permits(STEP);
+        tokio::select! {
+            small = &mut small => answer = Some(small.unwrap()),
+            () = in_time(used_up()) => {}
+        }
+        if answer.is_some() {
+            break;
+        }
+    }
+    let answer = answer.expect("the small job passes the large one");
+    assert_eq!(answer[0].as_ref().unwrap(), &b"small"[..]);
+    assert!(!large.is_finished());
+    room.add_permits(2 * LARGE);
+    let large = in_time(large).await.unwrap();
+    assert!(large[0].as_ref().is_ok_and(|result| result.len() == LARGE));
+}
+
+#[tokio::test]
+async fn more_system_messages_at_once_than_a_manager_takes_wait_for_their_turn() {
+    let manager = manager(0);
+    let port = manager.local_addr().port();
+    let (sender, listener) = (client(port).await, client(port).await);
+    let (heard, mut hears) = mpsc::unbounded_channel();
+    let callback = move |message: SystemMessage| {
+        heard.send(message.content).unwrap();
+        async {}
+    };
+    listener.on_system_message(callback).unwrap();
+    let messages =
+        (0..1_000_u32).map(|n| sender.system_message(n.to_string(), Recipient::All, Duration::ZERO));
+    for report in in_time(futures_util::future::join_all(messages)).await {
+        let report = report.expect("nobody is sent away for many messages");
+        assert_eq!((report.sent_to, report.received_by), (1, 1));
+    }
+    for _ in 0..1_000 {
+        assert!(in_time(hears.recv()).await.is_some());
+    }
 }
 
 #[tokio::test]

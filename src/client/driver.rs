@@ -132,7 +132,9 @@ impl ClientMember {
         match action {
             Action::Submit(submit) => push_submit(*submit, outbox),
             Action::Abort { first, count } => {
-                outbox.push(&PeerMessage::Abort { first, count }, &[], Order::Barrier);
+                // The job of its own number is all that an abort of one must not pass.
+                let order = if count == 1 { Order::Keyed(first.0) } else { Order::Barrier };
+                outbox.push(&PeerMessage::Abort { first, count }, &[], order);
             }
             Action::Credit { job, bytes } => {
                 outbox.push(&PeerMessage::Credit { job, bytes }, &[], Order::Free);
@@ -271,7 +273,7 @@ impl Member for ClientMember {
         self.hand_over(now);
         let mut actions = core::mem::take(&mut self.actions);
         loop {
-            let room = if self.up { OUTBOX_MARK_BYTES.saturating_sub(outbox.bytes()) } else { 0 };
+            let room = if self.up { outbox.room(OUTBOX_MARK_BYTES) } else { 0 };
             self.machine.poll(now, room, &mut actions);
             if actions.is_empty() {
                 break;
@@ -299,8 +301,9 @@ impl Member for ClientMember {
 fn push_submit(submit: Submit, outbox: &mut Outbox) {
     let Submit { first, options, payloads } = submit;
     let payload_bytes = payloads.iter().map(length).collect();
-    // Small jobs may pass a large one that is under way in fragments; an abort passes neither.
-    outbox.push(&PeerMessage::Submit { first, options, payload_bytes }, &payloads, Order::Free);
+    // Small jobs may pass a large one that is under way in fragments; an abort passes no job of its own.
+    let order = Order::Keyed(first.0);
+    outbox.push(&PeerMessage::Submit { first, options, payload_bytes }, &payloads, order);
 }
 
 fn length(payload: &Payload) -> u32 {

@@ -68,7 +68,7 @@ pub trait Member: Send {
     fn expire(&mut self, now: Time);
 
     /// Carries out everything there is to do, once a turn, and pushes what is to be said while a session is open and
-    /// the outbox is below [`OUTBOX_MARK_BYTES`]. What is pushed without a session is dropped.
+    /// the outbox has [room](Outbox::room) below [`OUTBOX_MARK_BYTES`]. What is pushed without a session is dropped.
     fn poll(&mut self, now: Time, outbox: &mut Outbox);
 
     /// When to call `expire` if nothing happens.
@@ -379,9 +379,9 @@ impl<C: Connector, K: Send> Driver<C, K> {
             }
             return Progress::Dry;
         };
-        let was_full = self.outbox.bytes() >= OUTBOX_MARK_BYTES;
+        let was_full = self.outbox.room(OUTBOX_MARK_BYTES) == 0;
         match write_all_ready(cx, stream, &mut self.outbox, &mut self.leaving) {
-            Ok(()) if was_full && self.outbox.bytes() < OUTBOX_MARK_BYTES => Progress::More,
+            Ok(()) if was_full && self.outbox.room(OUTBOX_MARK_BYTES) > 0 => Progress::More,
             Ok(()) => Progress::Dry,
             Err(error) => self.fail(&LinkError::Broken(Arc::new(error)), member),
         }

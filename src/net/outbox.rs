@@ -23,6 +23,10 @@ use proletariat_protocol::limits::FRAGMENT_BYTES;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 
+/// With so many messages in fragments waiting there is no room for more messages: what must not pass one of them should
+/// not wait for long, and a small message is rarely behind so many.
+pub const LARGE_MAX: usize = 4;
+
 /// Which messages in fragments a message may pass. Messages of one frame never pass each other unless one of them waits
 /// for a message in fragments, and those are sent in the order in which they were pushed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +100,13 @@ impl Outbox {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.lane.bytes() + self.bulk_bytes
+    }
+
+    /// Bytes that may still be pushed until as many small ones wait as `mark` says; 0 also while [`LARGE_MAX`] large messages
+    /// wait. A large one does not count: small ones pass it, and so must whoever has some to push.
+    #[must_use]
+    pub fn room(&self, mark: usize) -> usize {
+        if self.bulk.len() < LARGE_MAX { mark.saturating_sub(self.lane.bytes()) } else { 0 }
     }
 
     /// Whether nothing waits.
