@@ -66,6 +66,8 @@ pub(super) struct Liveness {
     taken: Time,
     /// The number of complete frames, and when it was first seen with an incomplete one behind it.
     stuck: Option<(u64, Time)>,
+    /// The same for a message in fragments: how many of those were complete, all bytes received by then, and when.
+    stuck_message: Option<(u64, u64, Time)>,
 }
 
 /// What a look found.
@@ -96,7 +98,15 @@ pub(super) enum Cause {
 
 impl Liveness {
     pub(super) fn new(now: Time) -> Self {
-        Self { phase: Phase::Silent, since: now, heard: now, pinged: false, taken: now, stuck: None }
+        Self {
+            phase: Phase::Silent,
+            since: now,
+            heard: now,
+            pinged: false,
+            taken: now,
+            stuck: None,
+            stuck_message: None,
+        }
     }
 
     /// Bytes came.
@@ -150,7 +160,8 @@ impl Liveness {
             }
             next = next.min(stalled);
         }
-        if self.stuck(now, floor, clocks, incomplete) {
+        let message = incomplete.and_then(|incomplete| incomplete.fragmented);
+        if self.stuck(now, floor, clocks, incomplete) || self.stuck_message(now, floor, clocks, message) {
             return Verdict::Over(Cause::Frame);
         }
         let heard = self.heard.max(floor);
@@ -182,10 +193,36 @@ impl Liveness {
                 now
             }
         };
-        let waited = now.since(since);
-        let due_bytes = waited.as_secs().saturating_mul(FRAME_BYTES_PER_SECOND_MIN);
-        waited >= clocks.frame_timeout && (incomplete.bytes as u64) < due_bytes.max(1)
+        is_too_slow(now.since(since), incomplete.bytes as u64, clocks)
     }
+
+    /// Whether a message in fragments is under way for too long while too little is received, whatever it is.
+    fn stuck_message(
+        &mut self,
+        now: Time,
+        floor: Time,
+        clocks: &Clocks,
+        message: Option<(u64, u64)>,
+    ) -> bool {
+        let Some((complete, received)) = message else {
+            self.stuck_message = None;
+            return false;
+        };
+        let (since, before) = match self.stuck_message {
+            // A stall of the manager forgives what came before it, so the bytes are counted anew, too.
+            Some((known, before, since)) if known == complete && since >= floor => (since, before),
+            _ => {
+                self.stuck_message = Some((complete, received, now));
+                (now, received)
+            }
+        };
+        is_too_slow(now.since(since), received - before, clocks)
+    }
+}
+
+fn is_too_slow(waited: Duration, bytes: u64, clocks: &Clocks) -> bool {
+    let due_bytes = waited.as_secs().saturating_mul(FRAME_BYTES_PER_SECOND_MIN);
+    waited >= clocks.frame_timeout && bytes < due_bytes.max(1)
 }
 
 fn due(now: Time, at: Time, cause: Cause) -> Verdict {
@@ -322,7 +359,7 @@ mod tests {
     #[test]
     fn a_frame_gets_on_or_its_sender_goes() {
         let mut session = open();
-        let incomplete = |frames, bytes| Some(Incomplete { frames, bytes });
+        let incomplete = |frames, bytes| Some(Incomplete { frames, bytes, fragmented: None });
         for at in 0..30 {
             session.heard(seconds(at));
             assert!(matches!(look(&mut session, at, incomplete(1, 1), false), Verdict::Fine(_)));
@@ -332,6 +369,27 @@ mod tests {
         assert!(matches!(look(&mut session, 30, incomplete(2, 1), false), Verdict::Fine(_)), "progress");
         session.heard(seconds(60));
         assert_eq!(look(&mut session, 60, incomplete(2, 1_000), false), Verdict::Over(Cause::Frame));
+    }
+
+    #[test]
+    fn a_message_in_fragments_gets_on_whatever_its_frames_are() {
+        let mut session = open();
+        let drip = |frames, complete, received| {
+            Some(Incomplete { frames, bytes: 0, fragmented: Some((complete, received)) })
+        };
+        for at in 0..30 {
+            session.heard(seconds(at));
+            assert!(matches!(look(&mut session, at, drip(at, 1, at), false), Verdict::Fine(_)));
+        }
+        session.heard(seconds(30));
+        let fast = 30 * FRAME_BYTES_PER_SECOND_MIN;
+        assert!(matches!(look(&mut session, 30, drip(30, 1, fast), false), Verdict::Fine(_)), "it gets on");
+        assert!(
+            matches!(look(&mut session, 30, drip(30, 2, 30), false), Verdict::Fine(_)),
+            "one is complete"
+        );
+        session.heard(seconds(60));
+        assert_eq!(look(&mut session, 60, drip(60, 2, 60), false), Verdict::Over(Cause::Frame));
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub struct Inbox {
     fragment: Option<OpenFragment>,
     reassembly: Reassembly,
     frames: u64,
+    /// Messages in fragments that were completed.
+    put_together: u64,
+    /// Bytes received.
+    received: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,9 @@ pub struct Incomplete {
     pub frames: u64,
     /// Bytes in hand of the frame that is not complete; 0 between the frames of a message in fragments.
     pub bytes: usize,
+    /// While a message in fragments is under way: how many such were complete before, and all bytes received so far.
+    /// Its frames are no progress, since a frame may be of one byte.
+    pub fragmented: Option<(u64, u64)>,
 }
 
 impl Inbox {
@@ -59,6 +66,8 @@ impl Inbox {
             fragment: None,
             reassembly: Reassembly::new(payload_bytes_max),
             frames: 0,
+            put_together: 0,
+            received: 0,
         }
     }
 
@@ -73,6 +82,7 @@ impl Inbox {
         mut bytes: &[u8],
         sink: &mut impl FnMut(M, Tail<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, WireError> {
+        self.received += bytes.len() as u64;
         while !bytes.is_empty() {
             let flow = if let Some(fragment) = self.fragment {
                 self.continue_fragment(fragment, &mut bytes, sink)?
@@ -98,8 +108,9 @@ impl Inbox {
             Some(fragment) => DATA_START_BYTES + fragment.taken,
             None => self.partial.len(),
         };
-        let idle = bytes == 0 && self.reassembly.is_empty();
-        (!idle).then_some(Incomplete { frames: self.frames, bytes })
+        let fragmented = (!self.reassembly.is_empty()).then_some((self.put_together, self.received));
+        let idle = bytes == 0 && fragmented.is_none();
+        (!idle).then_some(Incomplete { frames: self.frames, bytes, fragmented })
     }
 
     /// Bytes of memory held for what is not complete.
@@ -263,6 +274,7 @@ impl Inbox {
         let Some(body) = self.reassembly.data(stream, data)? else {
             return Ok(ControlFlow::Continue(()));
         };
+        self.put_together += 1;
         let body = Payload::from(body);
         let (message, rest) = split_body(&body)?;
         Ok(sink(message, Tail::new(rest, Some(&body))))

@@ -95,10 +95,10 @@ fn a_partial_frame_holds_what_came_and_gives_it_back() {
     let mut inbox = Inbox::new(PAYLOAD_BYTES_MAX);
     let mut received = Received::new();
     receive(&mut inbox, &bytes[..10], &mut received).unwrap();
-    assert_eq!(inbox.incomplete(), Some(Incomplete { frames: 0, bytes: 10 }));
+    assert_eq!(inbox.incomplete(), Some(Incomplete { frames: 0, bytes: 10, fragmented: None }));
     assert!(inbox.held_bytes() < 64, "a claimed length is not memory: {}", inbox.held_bytes());
     receive(&mut inbox, &bytes[10..5_000], &mut received).unwrap();
-    assert_eq!(inbox.incomplete(), Some(Incomplete { frames: 0, bytes: 5_000 }));
+    assert_eq!(inbox.incomplete(), Some(Incomplete { frames: 0, bytes: 5_000, fragmented: None }));
     receive(&mut inbox, &bytes[5_000..], &mut received).unwrap();
     assert_eq!((inbox.incomplete(), inbox.held_bytes(), received.len()), (None, 0, 1));
 }
