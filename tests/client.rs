@@ -135,22 +135,22 @@ async fn jobs_come_back_through_a_real_manager() {
 
 /// Stands between client and manager, and lets no more bytes of the client through than there are permits.
 async fn narrow(manager: u16, room: Arc<Semaphore>) -> u16 {
-    let socket = TcpSocket::new_v4().unwrap();
+    let socket = TcpSocket::new_v4().expect("a socket");
     // What waits in the system's buffers is before everything that is sent later, so they are kept small.
-    socket.set_recv_buffer_size(64 * 1024).unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let port = listener.local_addr().unwrap().port();
+    socket.set_recv_buffer_size(64 * 1024).expect("a size");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let listener = socket.listen(1).expect("a listener");
+    let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
-        let (client, _) = listener.accept().await.unwrap();
-        let manager = TcpStream::connect(("127.0.0.1", manager)).await.unwrap();
+        let (client, _) = listener.accept().await.expect("a client");
+        let manager = TcpStream::connect(("127.0.0.1", manager)).await.expect("a manager");
         let ((mut from_client, mut to_client), (mut from_manager, mut to_manager)) =
             (client.into_split(), manager.into_split());
         tokio::spawn(async move { tokio::io::copy(&mut from_manager, &mut to_client).await });
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(bytes @ 1..) = from_client.read(&mut buffer).await {
-            room.acquire_many(bytes as u32).await.unwrap().forget();
-            to_manager.write_all(&buffer[..bytes]).await.unwrap();
+            room.acquire_many(bytes as u32).await.expect("never closed").forget();
+            to_manager.write_all(&buffer[..bytes]).await.expect("a manager reads");
         }
     });
     port
