@@ -364,6 +364,8 @@ impl Scheduler {
                 self.peers.remove(client);
                 continue;
             };
+            let id = self.peers[client].id;
+            self.notice(|| Notice::Abort { client: id, job: JobId(number) });
             self.counts.finished += 1;
             self.drop_job(now, job);
             if let Some(last) = self.peers.purging.last_mut() {

@@ -5,7 +5,7 @@ mod harness;
 use harness::{World, code, jobs_of};
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, MessageId, Offer, Payload, WorkResult};
-use proletariat_scheduler::{Action, Config, Event, OutboxLevel};
+use proletariat_scheduler::{Action, Config, Event, Notice, OutboxLevel};
 
 fn urgent(priority: u32) -> JobOptions {
     JobOptions { priority, ..JobOptions::default() }
@@ -367,6 +367,17 @@ fn a_shared_run_of_clients_that_all_left_is_not_started() {
         world.pass_millis(1);
     }
     assert!(world.scheduler.is_idle());
+}
+
+#[test]
+fn whoever_watches_sees_the_jobs_of_a_client_that_left_end() {
+    let mut world = World::new(Config { notices: true, ..Config::default() });
+    let client = world.client();
+    world.submit(client, JobOptions::default(), &["a", "b"]);
+    world.leave(client);
+    let ended =
+        world.take(|a| matches!(a, Action::Notice(Notice::Abort { client: of, .. }) if *of == client));
+    assert_eq!(ended.len(), 2);
 }
 
 #[test]
