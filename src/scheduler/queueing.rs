@@ -170,9 +170,12 @@ impl Scheduler {
             if lost {
                 job.since = now;
             }
-            let (sequence, assign, since) = (job.sequence(), job.assign_timeout_ms, job.since);
-            if assign > 0 {
-                let due = since.plus_millis(u64::from(assign));
+            let (sequence, assign, since) = (job.sequence(), job.assign_timeout_ms(), job.since);
+            if !job.waits() {
+                self.burst.no_wait.push((next, sequence));
+            }
+            if let Some(assign) = assign {
+                let due = since.plus_millis(assign);
                 self.deadlines.set(now, due, Alarm::Assign { job: next, sequence });
             }
             next = self.jobs[next].next;

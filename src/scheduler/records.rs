@@ -19,7 +19,7 @@ pub(crate) struct Job {
     pub(crate) deadline: Time,
     /// Since when it waits for a worker: its arrival, or the last loss of one.
     pub(crate) since: Time,
-    /// Milliseconds; 0: none.
+    /// Milliseconds; 0: none; [`NO_WAIT`]: it does not wait at all.
     pub(crate) assign_timeout_ms: u32,
     /// Milliseconds; 0: none.
     pub(crate) run_timeout_ms: u32,
@@ -28,7 +28,21 @@ pub(crate) struct Job {
     pub(crate) previous: JobKey,
 }
 
+/// Stands in the place of an assign timeout for a job that fails at once instead of waiting: over every clock, and no
+/// byte more.
+pub(crate) const NO_WAIT: u32 = u32::MAX;
+
 impl Job {
+    /// The longest wait for a worker, in milliseconds.
+    pub(crate) fn assign_timeout_ms(&self) -> Option<u64> {
+        (self.waits() && self.assign_timeout_ms > 0).then_some(u64::from(self.assign_timeout_ms))
+    }
+
+    /// Whether it waits for a worker when there is none.
+    pub(crate) fn waits(&self) -> bool {
+        self.assign_timeout_ms != NO_WAIT
+    }
+
     /// Its place in the order of arrival.
     pub(crate) fn sequence(&self) -> u64 {
         self.arrival.get()

@@ -4,7 +4,7 @@ use crate::action::{Action, Notice, Outcome};
 use crate::config::Config;
 use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
-use crate::records::{Execution, Flags, Job, Place};
+use crate::records::{Execution, Flags, Job, NO_WAIT, Place};
 use crate::tables::{ExecutionKey, JobKey, KindKey, NO_KIND, PeerKey};
 use alloc::format;
 use alloc::string::String;
@@ -131,7 +131,7 @@ impl Scheduler {
                 timeout => now.plus_millis(u64::from(timeout)),
             },
             since: now,
-            assign_timeout_ms: options.assign_timeout_ms,
+            assign_timeout_ms: if options.no_wait { NO_WAIT } else { options.assign_timeout_ms },
             run_timeout_ms: options.run_timeout_ms,
             next: JobKey::NONE,
             previous: JobKey::NONE,
@@ -183,18 +183,18 @@ impl Scheduler {
     pub(crate) fn set_waiting_alarms(&mut self, now: Time, key: JobKey) {
         let job = &self.jobs[key];
         let (sequence, deadline, since) = (job.sequence(), job.deadline, job.since);
-        let assign = u64::from(job.assign_timeout_ms);
+        let assign = job.assign_timeout_ms();
         if deadline != Time::NEVER && since == now {
             self.deadlines.set(now, deadline, Alarm::Total { job: key, sequence });
         }
-        if assign > 0 {
+        if let Some(assign) = assign {
             self.deadlines.set(now, since.plus_millis(assign), Alarm::Assign { job: key, sequence });
         }
     }
 
     pub(crate) fn assign_wait_ends_at(&self, job: &Job) -> Option<Time> {
         let waits = !matches!(self.executions[job.execution].place, Place::Assigned(_));
-        (job.assign_timeout_ms > 0 && waits).then(|| job.since.plus_millis(u64::from(job.assign_timeout_ms)))
+        job.assign_timeout_ms().filter(|_| waits).map(|timeout| job.since.plus_millis(timeout))
     }
 
     pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {

@@ -418,6 +418,25 @@ fn who_does_not_want_to_wait_is_told_at_once() {
 }
 
 #[test]
+fn who_does_not_want_to_wait_does_not_wait_after_a_hand_back_or_a_loss_either() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    let options = JobOptions { no_wait: true, ..JobOptions::default() };
+    world.submit(client, options.clone(), &["a"]);
+    let assigned = world.assigned_to(worker).remove(0);
+    world.hand_back(&assigned, HandBackReason::Busy);
+    assert_eq!(world.errors(client), [(0, ErrorCode::NoWorker)]);
+    let (first, second) = (world.worker(Offer::new(1)), world.worker(Offer::new(1)));
+    world.submit(client, options, &["b"]);
+    let on_first = !world.assigned_to(first).is_empty();
+    let (holder, other) = if on_first { (first, second) } else { (second, first) };
+    world.leave(holder);
+    assert_eq!(world.assigned_to(other).len(), 1, "whoever can take it at once gets it");
+    world.leave(other);
+    assert_eq!(world.errors(client), [(1, ErrorCode::NoWorker)]);
+}
+
+#[test]
 fn slots_gather_after_the_fleet_was_full() {
     let mut world = World::new(Config { avail_threshold: 50, ..Config::default() });
     let (client, worker) = (world.client(), world.worker(Offer::new(8)));

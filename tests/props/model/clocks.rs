@@ -60,7 +60,9 @@ impl Model {
     }
 
     fn assign_due(&self, job: JobRef) -> Option<Time> {
-        let wait = self.jobs[&job].options.assign_timeout_ms;
+        let options = &self.jobs[&job].options;
+        // Who does not wait has no clock for it.
+        let wait = if options.no_wait { 0 } else { options.assign_timeout_ms };
         due(self.jobs[&job].since, wait).filter(|_| self.waits(job))
     }
 

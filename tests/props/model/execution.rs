@@ -223,6 +223,9 @@ impl Model {
             if std::mem::take(&mut job.heard) {
                 job.owed = Some(self.burst);
             }
+            if job.options.no_wait {
+                self.hurried.push(id);
+            }
         }
     }
 
