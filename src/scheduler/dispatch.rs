@@ -3,6 +3,7 @@
 use crate::action::{Action, Assign, Notice};
 use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
+use crate::outbox::START_MILLIS_MAX;
 use crate::records::{Assignment, Place, Run};
 use crate::selector::{Candidates, Group, Request};
 use crate::tables::{AssignmentKey, ExecutionKey, FifoKey, PeerKey, PoolKey};
@@ -12,9 +13,6 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use proletariat_protocol::{AssignmentId, PeerId, Time};
 use smallvec::SmallVec;
-
-/// A start that is not reported for so long after the last byte left is not believed in any more, in milliseconds.
-const START_MILLIS_MAX: u64 = 30_000;
 
 /// What came of looking for a worker.
 enum Choice {
@@ -179,6 +177,7 @@ impl Scheduler {
             slot,
             kind,
             sent_at: now,
+            left_at: now,
             state: Run::Sent(execution),
             told_limit_ms: 0,
             limit_moved: false,
@@ -187,6 +186,7 @@ impl Scheduler {
         self.assignments[key].id = AssignmentId(u64::from(serial) << 32 | u64::from(key.0));
         row.assignments.push(key);
         self.executions[execution].place = Place::Assigned(key);
+        self.sets_out(now, worker, key);
         self.weigh(worker);
         key
     }
@@ -211,18 +211,5 @@ impl Scheduler {
     pub(crate) fn find_assignment(&self, worker: PeerKey, id: AssignmentId) -> Option<AssignmentKey> {
         let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
         self.assignments.get(key).filter(|row| row.id == id && row.worker == worker).map(|_| key)
-    }
-
-    pub(crate) fn start_due(&self, now: Time, key: AssignmentKey, id: AssignmentId) -> Option<Time> {
-        let row = self.assignments.get(key).filter(|row| row.id == id)?;
-        if !matches!(row.state, Run::Sent(_)) {
-            return None;
-        }
-        let worker = &self.peers[row.worker];
-        let from = match worker.level {
-            crate::event::OutboxLevel::Clear => row.sent_at.max(worker.cleared_at),
-            _ => now,
-        };
-        Some(from.plus_millis(START_MILLIS_MAX))
     }
 }

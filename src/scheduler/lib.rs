@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`Event`] and [`Action`] are the two faces of the machine, `machine` is its way in and the order of a
 //! step. By subject: `submission` (jobs come and end), `runs` (assignments), `membership` (peers and offers), `similar`
-//! (shared executions), `streams`, `broadcast`. What decides: `ledger` (slots and guarantees), `waiting` (lines and
+//! (shared executions), `outbox` (what has left), `streams`, `broadcast`. What decides: `ledger` (slots and guarantees), `waiting` (lines and
 //! pools), `dispatch`, [`selector`], `gate`, `aside` (pauses). What counts: `audit`, `status`.
 
 #![no_std]
@@ -20,6 +20,7 @@ mod machine;
 
 mod broadcast;
 mod membership;
+mod outbox;
 mod runs;
 mod similar;
 mod streams;

@@ -4,7 +4,7 @@ use crate::action::{Action, Notice};
 use crate::broadcast::Broadcasts;
 use crate::config::Config;
 use crate::deadlines::{Alarm, Deadlines};
-use crate::event::{Event, OutboxLevel};
+use crate::event::Event;
 use crate::ledger::{Admission, Borrowing, Sacred};
 use crate::peers::Peers;
 use crate::records::{Assignment, Execution, Job};
@@ -71,6 +71,8 @@ pub(crate) struct Counts {
     pub(crate) sequence: u64,
     /// The upper half of the next assignment id.
     pub(crate) assignments: u32,
+    /// Bursts since the beginning.
+    pub(crate) bursts: u64,
     /// The last ticket given out.
     pub(crate) tickets: u32,
     /// Jobs whose execution waits.
@@ -200,6 +202,7 @@ impl Scheduler {
 
     /// Ends the burst: what fell due, what was lost, dispatch; then everything to do is appended to `actions`.
     pub fn poll(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.counts.bursts += 1;
         for (peer, first, count) in core::mem::take(&mut self.burst.aborts) {
             self.abort_jobs(now, peer, first, count);
         }
@@ -314,20 +317,6 @@ impl Scheduler {
         self.draining = true;
         for worker in self.peers.workers() {
             self.weigh(worker);
-        }
-    }
-
-    fn outbox(&mut self, now: Time, peer: PeerKey, level: OutboxLevel) {
-        let row = &mut self.peers[peer];
-        let before = core::mem::replace(&mut row.level, level);
-        if level == OutboxLevel::Clear {
-            row.cleared_at = now;
-        }
-        let paused = level == OutboxLevel::Paused;
-        if paused != (before == OutboxLevel::Paused) {
-            self.weigh(peer);
-            self.detach_lines(peer, paused);
-            self.pause_streams(peer, paused);
         }
     }
 }

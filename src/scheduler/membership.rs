@@ -6,6 +6,7 @@ use crate::deadlines::Alarm;
 use crate::event::{Joined, OutboxLevel};
 use crate::ledger::Ledger;
 use crate::machine::{Loss, Scheduler};
+use crate::outbox::Leaving;
 use crate::peers::{Pause, Worker};
 use crate::tables::{KindKey, PeerKey, PoolKey};
 use crate::waiting::KindSet;
@@ -30,7 +31,7 @@ impl Scheduler {
             self.expel(now, old, ErrorCode::DuplicateId, message);
         }
         let peer = joined.peer;
-        self.peers.insert(joined, now);
+        self.peers.insert(joined);
         self.notice(|| Notice::Join { peer });
     }
 
@@ -101,6 +102,7 @@ impl Scheduler {
                     pauses: BTreeMap::new(),
                     unfit_in_row: 0,
                     unfit_pause_ms: 0,
+                    leaving: Leaving::default(),
                     withdrawn: false,
                     misplaced: false,
                     pool: PoolKey::NONE,

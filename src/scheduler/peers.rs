@@ -2,6 +2,7 @@
 
 use crate::event::{Abilities, Joined, OutboxLevel};
 use crate::ledger::Ledger;
+use crate::outbox::Leaving;
 use crate::tables::{AssignmentKey, JobNumbers, KindKey, Numbering, PeerKey, PoolKey, Slab};
 use crate::waiting::KindSet;
 use alloc::boxed::Box;
@@ -24,8 +25,6 @@ pub(crate) struct Peer {
     pub(crate) roles: Roles,
     pub(crate) abilities: Abilities,
     pub(crate) level: OutboxLevel,
-    /// When its outbox was last seen empty.
-    pub(crate) cleared_at: Time,
     /// Its open jobs, by its own numbers.
     pub(crate) jobs: JobNumbers,
     /// Which of its job numbers have come.
@@ -62,6 +61,7 @@ pub(crate) struct Worker {
     pub(crate) pool: PoolKey,
     pub(crate) place: u32,
     pub(crate) assignments: Vec<AssignmentKey>,
+    pub(crate) leaving: Leaving,
     /// What the gate counts of it: slots offered, and slots free.
     pub(crate) counted: (u64, u64),
 }
@@ -111,7 +111,7 @@ impl Peers {
         self.by_instance.get(&(realm, instance)).map(|key| self.rows[*key].id)
     }
 
-    pub(crate) fn insert(&mut self, joined: Joined, now: Time) -> PeerKey {
+    pub(crate) fn insert(&mut self, joined: Joined) -> PeerKey {
         let (id, realm, instance) = (joined.peer, joined.realm, joined.instance);
         let key = self.rows.insert(Peer {
             id,
@@ -121,7 +121,6 @@ impl Peers {
             roles: joined.roles,
             abilities: joined.abilities,
             level: OutboxLevel::Clear,
-            cleared_at: now,
             jobs: JobNumbers::default(),
             numbering: Numbering::default(),
             queued: 0,

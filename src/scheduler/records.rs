@@ -106,6 +106,8 @@ pub(crate) struct Assignment {
     pub(crate) slot: Slot,
     pub(crate) kind: KindKey,
     pub(crate) sent_at: Time,
+    /// When its last byte left; never: not yet.
+    pub(crate) left_at: Time,
     pub(crate) state: Run,
     /// The run limit that the worker was told, in milliseconds; 0: none.
     pub(crate) told_limit_ms: u32,

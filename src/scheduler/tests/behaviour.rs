@@ -249,23 +249,6 @@ fn an_unfit_execution_goes_to_others_at_once() {
 }
 
 #[test]
-fn a_start_that_is_not_reported_is_not_believed_in() {
-    let mut world = World::new(Config::default());
-    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
-    world.submit(client, JobOptions::default(), &["a"]);
-    let first = world.assigned_to(worker).remove(0);
-    world.tell(Event::Outbox { peer: worker, level: OutboxLevel::Waiting });
-    world.pass_millis(40_000);
-    assert!(!world.did(|a| matches!(a, Action::Cancel { .. })), "its last byte has not left");
-    world.tell(Event::Outbox { peer: worker, level: OutboxLevel::Clear });
-    world.pass_millis(30_000);
-    assert!(world.did(|a| matches!(a, Action::Cancel { .. })));
-    world.finish(&first, "late");
-    assert!(world.results(client).is_empty());
-    assert_eq!(world.assigned_to(worker)[0].attempt, 2);
-}
-
-#[test]
 fn similar_jobs_share_one_run() {
     let mut world = World::new(holding());
     let (one, other) = (world.client(), world.client());

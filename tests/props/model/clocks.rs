@@ -3,7 +3,7 @@
 use super::submission::{clock, due};
 use super::{Ending, Execution, JobRef, Model, Said, Stage, Verdict};
 use proletariat_protocol::{AssignmentId, ErrorCode, PeerId, Time};
-use proletariat_scheduler::{Action, OutboxLevel};
+use proletariat_scheduler::Action;
 use std::time::Duration;
 
 /// The manager's own end of a run comes so long after the worker's.
@@ -69,9 +69,7 @@ impl Model {
     fn start_due(&self, id: AssignmentId) -> Option<Time> {
         let assignment = self.assignments.iter().find(|a| a.id == id)?;
         let waits = assignment.started.is_none() && !assignment.stopping;
-        let worker = &self.peers[&assignment.worker];
-        let left = worker.level == OutboxLevel::Clear;
-        (waits && left).then(|| assignment.asked.max(worker.cleared) + START)
+        assignment.left.filter(|_| waits).map(|left| left + START)
     }
 
     /// No start was reported: the work is stopped there and counts as lost.

@@ -94,6 +94,8 @@ impl Model {
             range,
             stopping: false,
             asked: self.now,
+            left: (peer.level == OutboxLevel::Clear).then_some(self.now),
+            burst: self.burst,
             started: None,
             limit: assign.run_limit,
             moved: false,

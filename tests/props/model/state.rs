@@ -19,8 +19,8 @@ pub struct Peer {
     pub roles: Roles,
     pub abilities: Abilities,
     pub level: OutboxLevel,
-    /// When its outbox was last seen empty.
-    pub cleared: Time,
+    /// Its outbox was spoken of after this burst.
+    pub spoken: Option<u64>,
     /// Left in this burst; what it worked on is not lost yet.
     pub gone: bool,
     pub client: Client,
@@ -122,6 +122,10 @@ pub struct Assignment {
     pub stopping: bool,
     /// When it was given.
     pub asked: Time,
+    /// When its last byte left, as far as it is known; `None`: not yet.
+    pub left: Option<Time>,
+    /// The burst that gave it.
+    pub burst: u64,
     pub started: Option<Time>,
     /// The run limit that the worker should know.
     pub limit: Option<Duration>,
@@ -154,7 +158,7 @@ impl Peer {
             roles: joined.roles,
             abilities: joined.abilities,
             level: OutboxLevel::Clear,
-            cleared: Time::ZERO,
+            spoken: None,
             gone: false,
             client: Client::default(),
             worker: Worker::default(),

@@ -28,11 +28,17 @@ impl Model {
     }
 
     pub(super) fn outbox(&mut self, id: PeerId, level: OutboxLevel) {
-        let now = self.now;
+        let (now, burst) = (self.now, self.burst);
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.gone) else { return };
-        peer.level = level;
-        if level == OutboxLevel::Clear {
-            peer.cleared = now;
+        let before = std::mem::replace(&mut peer.level, level);
+        let news = peer.spoken.replace(burst) != Some(burst);
+        for assignment in self.assignments.iter_mut().filter(|a| a.worker == id) {
+            if level == OutboxLevel::Clear {
+                assignment.left.get_or_insert(now);
+            } else if before == OutboxLevel::Clear && news && assignment.burst + 1 == burst {
+                // The first word after it was given is that something waits: what the burst brought is not out yet.
+                assignment.left = None;
+            }
         }
     }
 }
