@@ -1,13 +1,15 @@
 //! `worker`: offers slots to a manager and runs jobs in them.
 
+mod handler;
+
 use super::{CommonOptions, DrainOptions, begin, block_on};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{Guarantees, KindNames, duration, guarantees, kinds};
-use crate::options::{Parsed, Surroundings, parse};
+use crate::options::{Surroundings, parse};
 use crate::signals::Signals;
 use crate::terminal::ended;
-use clap::{Args, Parser, ValueEnum};
-use proletariat::worker::handlers::{Echo, Sleep};
+use clap::{Args, Parser};
+use handler::{Chosen, HandlerOptions};
 use proletariat::worker::{Builder, Error, Worker};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +21,10 @@ Examples:
   worker --slots 8 --host 10.0.0.5            for a manager elsewhere
   worker --kinds mult,add --slots 100 --priority-slots 1=30,2=20
                                               of 100 slots, 30 for priorities from 1 up, 20 from 2 up
-  worker --builtin sleep --kinds sleep        jobs like 100ms or 2s take that long";
+  worker --builtin sleep --kinds sleep        jobs like 100ms or 2s take that long
+  worker --builtin arith                      multiplies and adds: {\"a\":3,\"b\":4} of kind mult or add
+  worker --builtin lookup --table table.txt --slots 32
+                                              answers batches of ip:command, see client batch";
 
 /// A worker: offers slots to a manager and runs jobs in them.
 #[derive(Parser, Debug)]
@@ -33,12 +38,11 @@ pub struct WorkerOptions {
     /// Slots guaranteed to priority ranges: lower bound = slots, comma-separated
     #[arg(long, value_name = "BOUND=SLOTS", value_parser = guarantees)]
     priority_slots: Option<Guarantees>,
-    /// Kinds of jobs to take [default: any]
+    /// Kinds of jobs to take [default: any; of arith mult,add; of lookup lookup]
     #[arg(long, value_name = "KIND,…", value_parser = kinds)]
     kinds: Option<KindNames>,
-    /// A handler that comes with the worker
-    #[arg(long, default_value = "echo")]
-    builtin: Builtin,
+    #[command(flatten)]
+    handler: HandlerOptions,
     /// Name of the worker in the manager's status
     #[arg(long, default_value = "worker")]
     name: String,
@@ -71,15 +75,6 @@ struct WorkerCleanupOptions {
     cleanup_checkint: Duration,
 }
 
-/// Handlers that come with the worker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Builtin {
-    /// The result is the payload
-    Echo,
-    /// The payload is a duration; the result is the payload, after that time
-    Sleep,
-}
-
 /// The executable `worker`.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -91,7 +86,8 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let _log = begin(&parsed.options.common, &parsed.warnings, "info");
     let address = parsed.options.common.address(&parsed.sources)?;
     let drain_timeout = parsed.options.drain.drain_timeout;
-    let builder = builder(parsed).host(&address.host).port(address.port);
+    let chosen = parsed.options.handler.chosen(&parsed.sources)?;
+    let builder = builder(parsed.options, chosen).host(&address.host).port(address.port);
     block_on(Runtime::new_current_thread(), async {
         let signals = Signals::new()?;
         let worker = builder.start_lazy().map_err(|error| failure(&error))?;
@@ -123,8 +119,7 @@ fn failure(error: &Error) -> Failure {
     Failure::new(exit, error.to_string())
 }
 
-fn builder(parsed: Parsed<WorkerOptions>) -> Builder {
-    let options = parsed.options;
+fn builder(options: WorkerOptions, chosen: Chosen) -> Builder {
     let mut builder = Worker::builder()
         .name(options.name)
         .slots(options.slots)
@@ -136,14 +131,10 @@ fn builder(parsed: Parsed<WorkerOptions>) -> Builder {
     if let Some(Guarantees(guarantees)) = options.priority_slots {
         builder = builder.priority_slots(guarantees.into_iter().map(|one| (one.bound, one.slots)));
     }
-    if let Some(KindNames(kinds)) = options.kinds {
-        builder = builder.kinds(kinds);
+    match options.kinds {
+        Some(KindNames(kinds)) => builder = builder.kinds(kinds),
+        None if chosen.kinds().is_empty() => {}
+        None => builder = builder.kinds(chosen.kinds().iter().copied()),
     }
-    match options.builtin {
-        Builtin::Echo => {
-            tracing::info!("without a handler of its own it echoes: the result is the payload");
-            builder.handler(Echo)
-        }
-        Builtin::Sleep => builder.handler(Sleep),
-    }
+    chosen.install(builder)
 }

@@ -1,4 +1,10 @@
-//! Handlers that are ready to use: for trying things out, and for measuring.
+//! Handlers that are ready to use.
+
+mod arith;
+mod lookup;
+
+pub use arith::{Arith, Operation};
+pub use lookup::{Lookup, LookupCommand, TableFault};
 
 use super::{Ending, Handler, Run};
 use core::time::Duration;

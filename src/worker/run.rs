@@ -30,6 +30,7 @@ pub struct Run {
     attempt: u32,
     priority: u32,
     assignment: AssignmentId,
+    result_bytes_max: u64,
     shared: Arc<Shared>,
 }
 
@@ -65,6 +66,7 @@ impl Run {
             attempt: start.attempt,
             priority: start.priority,
             assignment: start.assignment,
+            result_bytes_max: start.result_bytes_max,
             shared: Arc::new(shared),
         }
     }
@@ -101,6 +103,12 @@ impl Run {
     #[must_use]
     pub fn assignment(&self) -> AssignmentId {
         self.assignment
+    }
+
+    /// The largest result that the manager takes, in bytes. One that is larger ends the job with `ELARGEMSG`.
+    #[must_use]
+    pub fn result_bytes_max(&self) -> u64 {
+        self.result_bytes_max
     }
 
     /// When a result will be of no use any more: the nearer of run limit and rest of the whole call. It may move while

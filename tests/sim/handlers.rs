@@ -92,7 +92,7 @@ impl Handlers {
             Ending::Failed(_) => {
                 env.jobs.failed.insert(run.tag);
             }
-            Ending::Done(_) | Ending::Crashed(_) => {}
+            Ending::Done(_) | Ending::TooLarge(_) | Ending::Crashed(_) => {}
         }
         env.note(|| format!("host {}: run of job {} ends: {:?}", self.host, run.job, run.ending));
         Some(Event::Ended { run: id, ending: run.ending })

@@ -255,11 +255,12 @@ fn a_handler_that_fails_or_panics_fails_its_job_alone() {
         b"fail" => Ending::Failed("no such file".into()),
         other => Ending::Done(other.to_vec().into()),
     });
-    let ended = manager.ask(&["work", "panic", "fail", "work"]).expect(1);
+    let ended = manager.ask(&["work", "panic", "fail", "work", "large"]).expect(1);
     let lines = ended.lines();
     assert!(lines[0].starts_with("error EWORK: ") && lines[0].contains("out of cheese"), "{lines:?}");
     assert!(lines[1].starts_with("error EWORK: ") && lines[1].contains("no such file"), "{lines:?}");
     assert_eq!(lines[2], "work");
+    assert_eq!(lines[3], "error ELARGEMSG: seen coming");
     manager.until_idle();
 }
 

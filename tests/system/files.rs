@@ -165,7 +165,8 @@ fn help_and_version_are_data() {
 }
 
 /// The tests of options, as text.
-const TESTS: [&str; 5] = [
+const TESTS: [&str; 6] = [
+    include_str!("batch.rs"),
     include_str!("calls.rs"),
     include_str!("demo.rs"),
     include_str!("managers.rs"),
@@ -179,7 +180,7 @@ fn every_option_of_the_help_is_in_a_test() {
     for (name, commands) in [
         ("manager", &[&[][..]][..]),
         ("worker", &[&[][..]]),
-        ("client", &[&[][..], &["work"], &["sysmsg"], &["status"], &["demo"]]),
+        ("client", &[&[][..], &["work"], &["sysmsg"], &["status"], &["demo"], &["batch"]]),
     ] {
         for command in commands {
             let help = test.run(name, &[command, &["--help"][..]].concat()).expect(0).text();

@@ -1,5 +1,6 @@
 //! `client`: pushes jobs and gets the answers back; asks the manager; tells the others.
 
+mod batch;
 mod demo;
 mod in_order;
 mod interrupt;
@@ -29,6 +30,7 @@ Examples:
                                               a job a line, the results in the same order
   client work --individual --output jsonl a b c
                                               results as they come, as JSON
+  client batch commands.txt --group 16        a file of commands in batches, and the sum of the answers
   client sysmsg '{\"do\":\"something\"}'        tells everybody else
   client status --watch                       workers, queues and peers, again and again
   client demo                                 a whole fleet in one process; needs nothing else
@@ -65,6 +67,8 @@ struct ConnectionOptions {
 enum ClientCommand {
     /// Pushes jobs and prints how each ended
     Work(work::WorkOptions),
+    /// Sends a file of commands in batches and sums the answers
+    Batch(batch::BatchOptions),
     /// Sends a message to other peers, or prints those that come
     Sysmsg(sysmsg::SysmsgOptions),
     /// Shows the manager's state
@@ -93,6 +97,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
         let interrupt = Interrupt::new()?;
         match command {
             ClientCommand::Work(options) => work::run(options, &manager, interrupt).await,
+            ClientCommand::Batch(options) => batch::run(options, &manager, interrupt).await,
             ClientCommand::Sysmsg(options) => sysmsg::run(options, &manager, interrupt).await,
             ClientCommand::Status(options) => status::run(&options, &manager, interrupt).await,
             ClientCommand::Demo(options) => demo::run(options, interrupt).await,

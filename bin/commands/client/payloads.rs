@@ -1,6 +1,6 @@
-//! Payloads of the command line: words, and lines of standard input.
+//! Payloads of the command line: words, and lines of standard input or of a file.
 //!
-//! Standard input is read by a thread of its own that hands over all whole lines of each read together: an endless input
+//! Such an input is read by a thread of its own that hands over all whole lines of each read together: an endless input
 //! gets on line by line, a big file in portions. The thread dies with the process; nothing waits for it.
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +16,9 @@ const LINE_BYTES_MAX: usize = 1 << 30;
 const READ_BYTES: usize = 256 * 1024;
 /// Portions that may wait: with the payloads under way, this is all that is read ahead.
 const PORTIONS_MAX: usize = 4;
+
+/// What the standard input is called in sentences.
+pub(super) const STDIN: &str = "standard input";
 
 type Portion = Result<Vec<Bytes>, String>;
 
@@ -33,6 +36,12 @@ impl Payloads {
         Self { words: words.into(), lines: VecDeque::new(), input: None }
     }
 
+    /// The lines of this input; `name` is what it is called where it cannot be read.
+    pub(super) fn lines_of(input: impl Read + Send + 'static, name: &str) -> Result<Self, String> {
+        let input = Some(read_in_background(input, name)?);
+        Ok(Self { words: VecDeque::new(), lines: VecDeque::new(), input })
+    }
+
     /// The next payload, or a sentence why there is none. Nothing is lost if this is dropped midway.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, String> {
         loop {
@@ -47,23 +56,25 @@ impl Payloads {
                 continue;
             }
             match self.words.pop_front() {
-                Some(word) if word == "-" => self.input = Some(read_in_background(std::io::stdin())?),
+                Some(word) if word == "-" => self.input = Some(read_in_background(std::io::stdin(), STDIN)?),
                 word => return Ok(word.map(|word| Bytes::from(word.into_vec()))),
             }
         }
     }
 }
 
-fn read_in_background(input: impl Read + Send + 'static) -> Result<Receiver<Portion>, String> {
+fn read_in_background(input: impl Read + Send + 'static, name: &str) -> Result<Receiver<Portion>, String> {
     let (portions, receiver) = channel(PORTIONS_MAX);
+    let name = name.to_owned();
+    let failed = format!("cannot read {name}");
     std::thread::Builder::new()
         .name("input".into())
-        .spawn(move || read_lines(input, &portions))
-        .map_err(|error| format!("cannot read standard input: {error}"))?;
+        .spawn(move || read_lines(input, &name, &portions))
+        .map_err(|error| format!("{failed}: {error}"))?;
     Ok(receiver)
 }
 
-fn read_lines(mut input: impl Read, portions: &Sender<Portion>) {
+fn read_lines(mut input: impl Read, name: &str, portions: &Sender<Portion>) {
     let mut buffer = vec![0; READ_BYTES];
     let mut splitter = Splitter::default();
     loop {
@@ -73,9 +84,9 @@ fn read_lines(mut input: impl Read, portions: &Sender<Portion>) {
                 let _ = portions.blocking_send(Ok(splitter.finish().into_iter().collect()));
                 return;
             }
-            Ok(count) => splitter.push(&buffer[..count]),
+            Ok(count) => splitter.push(&buffer[..count]).map_err(|reason| format!("{name}: {reason}")),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => Err(format!("cannot read standard input: {error}")),
+            Err(error) => Err(format!("cannot read {name}: {error}")),
         };
         let failed = portion.is_err();
         if portions.blocking_send(portion).is_err() || failed {
@@ -120,7 +131,7 @@ impl Splitter {
         if self.begun.len() <= LINE_BYTES_MAX {
             return Ok(());
         }
-        Err(format!("line {} of standard input is over {LINE_BYTES_MAX} bytes", self.lines + 1))
+        Err(format!("line {} is over {LINE_BYTES_MAX} bytes", self.lines + 1))
     }
 }
 
@@ -140,7 +151,7 @@ mod tests {
     }
 
     async fn read(pieces: &[&'static [u8]]) -> Vec<Bytes> {
-        let input = Some(read_in_background(Pieces(pieces.iter().copied().collect())).unwrap());
+        let input = Some(read_in_background(Pieces(pieces.iter().copied().collect()), STDIN).unwrap());
         let mut payloads = Payloads { words: ["after".into()].into(), lines: VecDeque::new(), input };
         let mut lines = Vec::new();
         while let Some(line) = payloads.next().await.unwrap() {

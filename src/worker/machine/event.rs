@@ -165,6 +165,8 @@ pub struct Start {
     pub deadline: Option<Time>,
     /// Whether anybody wants data and progress.
     pub stream: bool,
+    /// The largest result that the manager takes, in bytes.
+    pub result_bytes_max: u64,
 }
 
 /// Why the worker is over.

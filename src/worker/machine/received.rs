@@ -74,6 +74,7 @@ impl Machine {
             priority: execution.priority,
             deadline,
             stream: execution.stream,
+            result_bytes_max: self.session.as_ref().map_or(0, |session| session.payload_bytes_max),
         }));
     }
 

@@ -202,6 +202,9 @@ fn done(ending: Ending, payload_bytes_max: u64) -> Verdict {
             let most = usize::try_from(payload_bytes_max).unwrap_or(usize::MAX);
             Verdict::Finished(WorkResult::Failed, cut(message, most).into())
         }
+        Ending::TooLarge(message) => {
+            Verdict::Finished(WorkResult::TooLarge, cut(message, MESSAGE_BYTES_MAX).into())
+        }
         Ending::HandBack(reason) => Verdict::HandBack(reason),
         Ending::Crashed(message) => Verdict::Crashed(cut(message, MESSAGE_BYTES_MAX)),
     }
@@ -217,7 +220,7 @@ fn stopped(why: Why, ending: Ending, payload_bytes_max: u64) -> Verdict {
             Verdict::Finished(WorkResult::TooLarge, message.into())
         }
         // It finished after all. Handing it back would do the work twice.
-        (Why::Leaving, ending @ Ending::Done(_)) => done(ending, payload_bytes_max),
+        (Why::Leaving, ending @ (Ending::Done(_) | Ending::TooLarge(_))) => done(ending, payload_bytes_max),
         // Whatever else it says now may come from being cancelled.
         (Why::Leaving, _) => Verdict::HandBack(HandBackReason::Leaving),
     }

@@ -1,0 +1,154 @@
+//! What does the work: the one handler that the options name.
+
+use crate::exit::{Exit, Failure};
+use crate::options::{Layer, Sources};
+use clap::{Args, ValueEnum};
+use proletariat::worker::Builder;
+use proletariat::worker::handlers::{Arith, Echo, Lookup, Sleep};
+use std::path::{Path, PathBuf};
+
+/// The options that name a handler; a worker has one.
+const HANDLERS: [&str; 1] = ["builtin"];
+
+/// What does the work.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Handler (one of them; without any: --builtin echo)")]
+pub(super) struct HandlerOptions {
+    /// A handler that comes with the worker
+    #[arg(long)]
+    builtin: Option<Builtin>,
+    /// For --builtin lookup: its rows ip:command:response:wait, one a line
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+    /// For --builtin arith: 1 takes 3 to 12 s for mult and 3 to 7 s for add, 0.1 a tenth of that, 0 no time
+    #[arg(long, value_name = "FACTOR", default_value = "0", value_parser = time_scale)]
+    time_scale: f64,
+}
+
+/// Handlers that come with the worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Builtin {
+    /// The result is the payload
+    Echo,
+    /// The payload is a duration; the result is the payload, after that time
+    Sleep,
+    /// Multiplies {"a":3,"b":4} of kind mult, adds those of kind add
+    Arith,
+    /// Looks lines ip:command up in the --table; the result is the sum of their responses
+    Lookup,
+}
+
+/// A handler with all that it needs.
+#[derive(Debug)]
+pub(super) enum Chosen {
+    /// Nobody named one.
+    Unnamed,
+    Echo,
+    Sleep,
+    Arith(Arith),
+    Lookup(Lookup),
+}
+
+impl HandlerOptions {
+    /// The one handler that is named. What is named in a stronger place (a flag) beats what is named in a weaker one (a file).
+    pub(super) fn chosen(&self, sources: &Sources) -> Result<Chosen, Failure> {
+        let named = named(sources)?;
+        if self.table.is_some() && self.builtin != Some(Builtin::Lookup) {
+            return Err(Failure::usage("--table is for --builtin lookup"));
+        }
+        match named {
+            None => Ok(Chosen::Unnamed),
+            Some(_) => self.builtin(),
+        }
+    }
+
+    fn builtin(&self) -> Result<Chosen, Failure> {
+        Ok(match self.builtin {
+            None => Chosen::Unnamed,
+            Some(Builtin::Echo) => Chosen::Echo,
+            Some(Builtin::Sleep) => Chosen::Sleep,
+            Some(Builtin::Arith) => Chosen::Arith(Arith::default().time_scale(self.time_scale)),
+            Some(Builtin::Lookup) => {
+                let file = self.table.as_ref();
+                let missing = "--builtin lookup needs --table FILE, with rows ip:command:response:wait";
+                Chosen::Lookup(lookup(file.ok_or_else(|| Failure::usage(missing))?)?)
+            }
+        })
+    }
+}
+
+/// The option that names the handler.
+fn named(sources: &Sources) -> Result<Option<&'static str>, Failure> {
+    let strongest = HANDLERS.iter().map(|option| sources.of(option)).max();
+    let Some(layer) = strongest.filter(|layer| *layer > Layer::Default) else { return Ok(None) };
+    let named: Vec<_> = HANDLERS.into_iter().filter(|option| sources.of(option) == layer).collect();
+    match named[..] {
+        [one] => Ok(Some(one)),
+        _ => {
+            let names: Vec<_> = named.iter().map(|name| format!("--{name}")).collect();
+            Err(Failure::usage(format!("{}: a worker has one handler", names.join(" and "))))
+        }
+    }
+}
+
+/// The table. Bad rows are told, and the rest of it is served.
+fn lookup(path: &Path) -> Result<Lookup, Failure> {
+    let name = path.display();
+    let text = std::fs::read(path).map_err(|error| Failure::new(Exit::Usage, format!("{name}: {error}")))?;
+    let (lookup, faults) = Lookup::new(&String::from_utf8_lossy(&text));
+    for fault in &faults {
+        tracing::warn!("{name}:{}: {}", fault.line, fault.reason);
+    }
+    tracing::info!("{name}: {} commands, {} rows with faults", lookup.len(), faults.len());
+    Ok(lookup)
+}
+
+fn time_scale(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor| (0.0..=1_000.0).contains(factor));
+    factor.ok_or_else(|| "expected a factor from 0 to 1000, like 0.1".into())
+}
+
+impl Chosen {
+    /// The kinds that a worker offers with this handler unless it is told others; empty: any.
+    pub(super) fn kinds(&self) -> &'static [&'static str] {
+        match self {
+            Self::Arith(_) => &["mult", "add"],
+            Self::Lookup(_) => &["lookup"],
+            Self::Unnamed | Self::Echo | Self::Sleep => &[],
+        }
+    }
+
+    /// Makes it the worker's.
+    pub(super) fn install(self, builder: Builder) -> Builder {
+        match self {
+            Self::Unnamed => {
+                tracing::info!("without a handler of its own it echoes: the result is the payload");
+                builder.handler(Echo)
+            }
+            Self::Echo => builder.handler(Echo),
+            Self::Sleep => builder.handler(Sleep),
+            Self::Arith(arith) => builder.handler(arith),
+            Self::Lookup(lookup) => builder.handler(lookup),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proletariat::worker::handlers::Operation;
+
+    #[test]
+    fn the_default_kinds_are_those_of_the_operations() {
+        let kinds = [Operation::Mult, Operation::Add].map(Operation::kind);
+        assert_eq!(Chosen::Arith(Arith::default()).kinds(), kinds);
+    }
+
+    #[test]
+    fn factors() {
+        assert_eq!(time_scale("0.1"), Ok(0.1));
+        for text in ["", "-1", "NaN", "inf", "1001", "x"] {
+            assert!(time_scale(text).is_err(), "{text}");
+        }
+    }
+}
