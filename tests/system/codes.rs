@@ -253,6 +253,7 @@ fn a_handler_that_fails_or_panics_fails_its_job_alone() {
     let _worker = library_worker(&runtime, &manager, |run: Run| match &run.payload()[..] {
         b"panic" => panic!("out of cheese"),
         b"fail" => Ending::Failed("no such file".into()),
+        b"large" => Ending::TooLarge("seen coming".into()),
         other => Ending::Done(other.to_vec().into()),
     });
     let ended = manager.ask(&["work", "panic", "fail", "work", "large"]).expect(1);
