@@ -27,3 +27,22 @@ impl Signals {
         }
     }
 }
+
+/// SIGHUP, which asks a daemon to read again what it was given. From its making on it does not end the process.
+#[derive(Debug)]
+pub struct Reload(Signal);
+
+impl Reload {
+    /// Takes it over. Needs a runtime.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// The next one. Nothing is lost if this is dropped midway.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}

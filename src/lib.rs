@@ -3,6 +3,7 @@
 pub mod client;
 pub mod manager;
 pub mod net;
+pub mod security;
 pub mod worker;
 
 pub use client::Client;

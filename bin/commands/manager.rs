@@ -1,15 +1,17 @@
 //! `manager`: takes jobs from clients and gives them to workers.
 
+use super::secrets::{ManagerSecrets, SecretCommand};
 use super::{CommonOptions, DrainOptions, begin, block_on};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, size};
 use crate::options::{Parsed, Surroundings, parse};
 use crate::port_file::PortFile;
-use crate::signals::Signals;
+use crate::signals::{Reload, Signals};
 use crate::terminal::ended;
 use clap::{Args, Parser, ValueEnum};
 use proletariat::Manager;
 use proletariat::manager::{Builder, Error};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +22,8 @@ Examples:
   manager                                     listens on 127.0.0.1:1917
   manager --port 0 --port-file manager.port   any free port, its number written to a file
   manager --host 0.0.0.0 --insecure           for other hosts, in a network that is trusted
+  manager token new secrets                   makes secrets/tokens, and a token for each role
+  manager --host 0.0.0.0 --token-file secrets/tokens
   manager --hold-similar-work --max-attempts 3
   manager --config manager.toml --debug";
 
@@ -36,6 +40,8 @@ pub struct ManagerOptions {
     #[arg(long)]
     insecure: bool,
     #[command(flatten)]
+    secrets: ManagerSecrets,
+    #[command(flatten)]
     dispatch: DispatchOptions,
     #[command(flatten)]
     cleanup: CleanupOptions,
@@ -43,6 +49,8 @@ pub struct ManagerOptions {
     drain: DrainOptions,
     #[command(flatten)]
     bounds: BoundOptions,
+    #[command(subcommand)]
+    command: Option<SecretCommand>,
 }
 
 /// When memory is given back.
@@ -157,17 +165,38 @@ pub fn main() -> ExitCode {
 
 fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let parsed = parse::<ManagerOptions>(surroundings)?;
+    if let Some(command) = &parsed.options.command {
+        return command.run();
+    }
     let _log = begin(&parsed.options.common, &parsed.warnings, "info");
     let builder = builder(&parsed)?;
     let options = parsed.options;
+    let secrets = options.secrets;
     block_on(Runtime::new_current_thread(), async {
         // Taken over before anybody can know that we are here.
         let signals = Signals::new()?;
+        let mut reload = Reload::new()?;
         let manager = builder.start().map_err(cannot_start)?;
         let port = manager.local_addr().port();
         let _port_file = options.port_file.as_deref().map(|path| write_port(path, port)).transpose()?;
-        until_told(&manager, signals, options.drain.drain_timeout).await
+        tokio::select! {
+            exit = until_told(&manager, signals, options.drain.drain_timeout) => exit,
+            never = read_again(&manager, &mut reload, &secrets) => match never {},
+        }
     })
+}
+
+/// Reads the secrets again whenever it is told to.
+async fn read_again(manager: &Manager, reload: &mut Reload, secrets: &ManagerSecrets) -> Infallible {
+    loop {
+        reload.next().await;
+        match secrets.tokens() {
+            // A manager that has ended meanwhile is noticed by the other half.
+            Ok(Some(tokens)) => drop(manager.set_tokens(tokens)),
+            Ok(None) => tracing::info!("SIGHUP: there is no file of tokens to read again"),
+            Err(error) => tracing::error!(%error, "SIGHUP: the tokens stay as they were"),
+        }
+    }
 }
 
 /// Serves until a signal comes, then drains; a second signal ends it at once.
@@ -201,7 +230,7 @@ fn cannot_start(error: Error) -> Failure {
 }
 
 fn builder(parsed: &Parsed<ManagerOptions>) -> Result<Builder, Failure> {
-    let ManagerOptions { common, insecure, dispatch, cleanup, bounds, .. } = &parsed.options;
+    let ManagerOptions { common, insecure, secrets, dispatch, cleanup, bounds, .. } = &parsed.options;
     let address = common.address(&parsed.sources)?;
     let mut builder = Manager::builder()
         .host(address.host)
@@ -209,6 +238,9 @@ fn builder(parsed: &Parsed<ManagerOptions>) -> Result<Builder, Failure> {
         .insecure(*insecure)
         .cleanup_reqs(cleanup.cleanup_reqs)
         .cleanup_checkint(cleanup.cleanup_checkint);
+    if let Some(tokens) = secrets.tokens()? {
+        builder = builder.tokens(tokens);
+    }
     builder = dispatch.apply(builder)?;
     Ok(bounds.apply(builder))
 }

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod manager;
+mod secrets;
 pub mod worker;
 
 use crate::exit::{Exit, Failure};
@@ -114,13 +115,16 @@ mod tests {
              --heartbeat --heartbeat-timeout --no-json --insecure --classic --drain-timeout --max-connections \
              --max-connections-per-address --handshake-timeout --frame-timeout --max-payload --max-queued-jobs \
              --max-queued-jobs-per-client --max-queued-bytes --outbox-pause-bytes --outbox-stall \
-             --max-outbox-bytes random-weighted least-loaded two-choices round-robin",
+             --max-outbox-bytes --token-file token random-weighted least-loaded two-choices round-robin",
         );
         assert_help_names::<worker::WorkerOptions>(
             "--host --port --slots --priority-slots --kinds --builtin echo sleep --answer-threshold \
-             --con-retrytime --cleanup-reqs --cleanup-checkint --drain-timeout --manager-timeout --kill-grace",
+             --con-retrytime --cleanup-reqs --cleanup-checkint --drain-timeout --manager-timeout --kill-grace \
+             --token-file",
         );
-        assert_help_names::<client::ClientOptions>("work sysmsg status --connect-timeout --max-retries");
+        assert_help_names::<client::ClientOptions>(
+            "work sysmsg status --connect-timeout --max-retries --token-file",
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod handler;
 
+use super::secrets::PeerSecrets;
 use super::{CommonOptions, DrainOptions, begin, block_on};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{Guarantees, KindNames, duration, guarantees, kinds};
@@ -32,6 +33,8 @@ Examples:
 pub struct WorkerOptions {
     #[command(flatten)]
     common: CommonOptions,
+    #[command(flatten)]
+    secrets: PeerSecrets,
     /// Jobs at one time
     #[arg(long, default_value_t = 100)]
     slots: u32,
@@ -87,7 +90,11 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let address = parsed.options.common.address(&parsed.sources)?;
     let drain_timeout = parsed.options.drain.drain_timeout;
     let chosen = parsed.options.handler.chosen(&parsed.sources)?;
-    let builder = builder(parsed.options, chosen).host(&address.host).port(address.port);
+    let token = parsed.options.secrets.token()?;
+    let mut builder = builder(parsed.options, chosen).host(&address.host).port(address.port);
+    if let Some(token) = token {
+        builder = builder.token(token);
+    }
     block_on(Runtime::new_current_thread(), async {
         let signals = Signals::new()?;
         let worker = builder.start_lazy().map_err(|error| failure(&error))?;

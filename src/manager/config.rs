@@ -1,6 +1,7 @@
 //! Everything that the owner of a manager decides, and every bound that a peer may meet.
 
 use super::error::Error;
+use crate::security::Tokens;
 use proletariat_protocol::limits;
 use std::time::Duration;
 
@@ -23,7 +24,9 @@ pub struct Config {
     pub heartbeat_timeout: Duration,
     /// Refuse the JSON dialect. Peers then have to speak from the start, see [`handshake_timeout`](Self::handshake_timeout).
     pub no_json: bool,
-    /// Allow an address that others than this machine can reach.
+    /// Who may come in; `None`: everybody. With tokens the JSON dialect, which has none, is refused.
+    pub tokens: Option<Tokens>,
+    /// Allow an address that others than this machine can reach, also without tokens.
     pub insecure: bool,
     /// Most connections at a time.
     pub connections_max: u32,
@@ -50,6 +53,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(15),
             no_json: false,
+            tokens: None,
             insecure: false,
             connections_max: 16_384,
             connections_per_address_max: 0,
@@ -78,13 +82,15 @@ impl Config {
         Ok(())
     }
 
-    /// The same with every bound in numbers: what is 0 in here becomes the largest there is.
+    /// The same as it is kept: what is 0 in here becomes the largest there is, and what one setting takes along is set.
     pub(super) fn in_numbers(mut self) -> Self {
         let time = |bound: &mut Duration| {
             if bound.is_zero() {
                 *bound = FOREVER;
             }
         };
+        // Whoever has to show something has no reason to be silent.
+        self.no_json |= self.tokens.is_some();
         time(&mut self.handshake_timeout);
         time(&mut self.frame_timeout);
         time(&mut self.outbox_stall);

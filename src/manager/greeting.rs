@@ -67,6 +67,11 @@ fn flaw(hello: &Hello) -> Option<Refusal> {
     })
 }
 
+/// The bytes that keep a peer out whose hello was fine.
+pub(super) fn refusal_of(version: u16, refusal: Refusal) -> Vec<u8> {
+    answer(Preamble::chosen(version), &Answer::Refused(refusal))
+}
+
 /// The bytes that let a peer in.
 pub(super) fn welcome(version: u16, welcome: Welcome) -> Vec<u8> {
     answer(Preamble::chosen(version), &Answer::Welcome(welcome))

@@ -8,6 +8,7 @@ use super::events::{Events, Notices, WeakNotices};
 use super::ready::Doorbell;
 use super::status::{Asker, StatusDesk};
 use super::stream::{Duplex, Stream};
+use crate::security::Tokens;
 use proletariat_protocol::limits::SYSTEM_MESSAGE_BYTES_MAX;
 use proletariat_protocol::message::{ManagerMessage, Recipient};
 use proletariat_protocol::{MessageId, Payload, Time};
@@ -28,7 +29,8 @@ pub(super) enum Command {
     Stop,
     Watch,
     Status(oneshot::Sender<String>),
-    StatusText { askers: Vec<Asker>, text: String },
+    StatusTexts(Vec<(Vec<Asker>, String)>),
+    Tokens(Tokens),
     SystemMessage(OwnMessage),
     Adopt(Box<dyn Duplex>),
 }
@@ -130,6 +132,15 @@ impl Manager {
         Ok(SystemReport { sent_to, received_by })
     }
 
+    /// From now on these tokens count. Sessions whose token is not among them, or no longer has their role, are ended
+    /// with `EAUTH`; the others go on.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub fn set_tokens(&self, tokens: Tokens) -> Result<(), Error> {
+        self.doorbell.send(Command::Tokens(tokens)).map_err(|_| Error::Ended)
+    }
+
     /// Treats a stream of bytes as if a peer had connected by it.
     ///
     /// # Errors
@@ -204,6 +215,14 @@ impl Builder {
         self
     }
 
+    /// Lets only peers in that show one of these tokens. Refuses the JSON dialect, which has none. Default: lets everybody
+    /// in.
+    #[must_use]
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.config.tokens = Some(tokens);
+        self
+    }
+
     /// The ancestor's own defaults: a threshold of 50 slots, waits of up to 100 ms.
     #[must_use]
     pub fn classic(mut self) -> Self {
@@ -261,7 +280,7 @@ impl Builder {
         heartbeat_timeout: Duration => heartbeat_timeout;
         /// Refuse the JSON dialect.
         no_json: bool => no_json;
-        /// Allow an address that is not loopback.
+        /// Allow an address that is not loopback, also without tokens.
         insecure: bool => insecure;
         /// Most connections at a time.
         max_connections: u32 => connections_max;
@@ -289,6 +308,7 @@ impl Builder {
         let address = resolve(&self.config)?;
         let descriptors = super::descriptors::raise_limit();
         tracing::debug!(?descriptors, "limit of file descriptors");
+        let guarded = self.config.tokens.is_some();
         let doorbell = Doorbell::new();
         let notices = Notices::new();
         let weak = notices.downgrade();
@@ -304,6 +324,11 @@ impl Builder {
             .map_err(Error::Thread)?;
         let address = starting.recv().map_err(|_| Error::Ended)??;
         tracing::info!(%address, "listening");
+        if guarded && !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                "tokens and jobs travel unencrypted: whoever sees the network's traffic sees them"
+            );
+        }
         Ok(Manager { doorbell, address, notices: weak, ended, messages: AtomicU64::new(0) })
     }
 }
@@ -350,7 +375,7 @@ fn resolve(config: &Config) -> Result<SocketAddr, Error> {
     let resolve = |source| Error::Resolve { host: config.host.clone(), source };
     let mut found = (config.host.as_str(), config.port).to_socket_addrs().map_err(resolve)?;
     let address = found.next().ok_or_else(|| resolve(std::io::ErrorKind::NotFound.into()))?;
-    if !config.insecure && !address.ip().to_canonical().is_loopback() {
+    if !config.insecure && config.tokens.is_none() && !address.ip().to_canonical().is_loopback() {
         return Err(Error::NotLoopback(address));
     }
     Ok(address)
@@ -363,8 +388,12 @@ impl Driver {
             Command::Drain(timeout) => self.drain(timeout, now),
             Command::Stop => self.stop(now),
             Command::Watch => self.scheduler.want_notices(true),
-            Command::Status(sender) => self.status.ask(Asker::Owner(sender)),
-            Command::StatusText { askers, text } => self.pass_status_on(askers, text),
+            Command::Status(sender) => self.status.ask(Asker::Owner(sender), true),
+            Command::StatusTexts(texts) => {
+                self.status.ready();
+                texts.into_iter().for_each(|(askers, text)| self.pass_status_on(askers, text));
+            }
+            Command::Tokens(tokens) => self.change_tokens(tokens, now),
             Command::SystemMessage(OwnMessage { id, to, content, timeout, report }) => {
                 self.reports.insert(id, report);
                 self.tell(now, Event::SystemMessage { from: MANAGER, id, to, content, timeout });
@@ -374,7 +403,6 @@ impl Driver {
     }
 
     fn pass_status_on(&mut self, askers: Vec<Asker>, text: String) {
-        self.status.ready();
         let payload = Payload::from(text);
         for asker in askers {
             match asker {

@@ -1,12 +1,13 @@
 //! The manager: the scheduler, and around it the sockets, the clock and the owner's handle.
 //!
-//! In reading order: [`handle`] is the way in; `driver` is the one task, and its turn; `accept` and `greeting` let
+//! In reading order: [`handle`] is the way in; `driver` is the one task, and its turn; `accept`, `greeting` and `admission` let
 //! connections in; `session` is the table of them; `reading` and `writing` are the two halves of a turn, with `translate`
 //! between the words of the wire and those of the scheduler, and `outgoing` between messages and writes; `liveness` decides
 //! who is still there; `stopping` is the way out. `ready` tells which sockets have something to do. `status` and `events`
 //! are for people.
 
 mod accept;
+mod admission;
 mod config;
 mod descriptors;
 mod driver;

@@ -7,6 +7,7 @@ use super::session::Session;
 use super::status::Asker;
 use super::translate::{self, Heard, Speaker, Violation};
 use crate::net::Order;
+use crate::security::Grant;
 use proletariat_protocol::handshake::{Hello, Refusal, Welcome};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{ErrorCode, MessageId, Time};
@@ -96,20 +97,33 @@ impl Driver {
             }
             Greeting::Hello { hello, version, bytes: length } => {
                 session.greeting = Vec::new();
-                self.welcome(place, hello, version, now);
+                let grant = match self.grant(&hello) {
+                    Ok(grant) => grant,
+                    Err(refusal) => return self.keep_out(place, version, refusal, now),
+                };
+                self.welcome(place, hello, grant, version, now);
                 // What was pipelined behind the hello came in the last read: before that, the hello was not complete.
                 self.hear(place, length - before, bytes, now);
             }
         }
     }
 
+    /// A peer that speaks well may not come in.
+    fn keep_out(&mut self, place: u32, version: u16, refusal: Refusal, now: Time) {
+        let Some(session) = self.connections.at(place) else { return };
+        let why = format!("{}: {}", refusal.code, refusal.message);
+        session.outgoing.put_first(greeting::refusal_of(version, refusal));
+        self.refuse(place, now, &why);
+    }
+
     /// A session begins.
-    fn welcome(&mut self, place: u32, hello: Hello, version: u16, now: Time) {
+    fn welcome(&mut self, place: u32, hello: Hello, grant: Grant, version: u16, now: Time) {
         let peer = self.connections.places.admit(place);
         let heartbeat = self.clocks.heartbeat;
         self.connections.enter(place, Phase::Open, now, now + self.clocks.between_looks());
         let Some(session) = self.connections.at(place) else { return };
         session.speaker = Some(Speaker { peer, roles: hello.roles });
+        session.grant = grant;
         let welcome = Welcome {
             peer,
             software: super::SOFTWARE.into(),
@@ -124,7 +138,7 @@ impl Driver {
         let joined = Joined {
             peer,
             instance: hello.instance,
-            realm: 0,
+            realm: grant.realm,
             name,
             roles: hello.roles,
             abilities: Abilities::NATIVE,
@@ -158,6 +172,7 @@ impl Driver {
         let Some(session) = self.connections.at(place) else { return };
         // A peer that has to read that much first is not waiting for a sign of life.
         let paused = session.level == OutboxLevel::Paused;
+        let sees_all = session.grant.roles.admin;
         if asides.pongs > 0 && !paused {
             session.outgoing.push(&ManagerMessage::Pong, &[], Order::Free, &mut self.pool);
             self.touch(place);
@@ -166,7 +181,7 @@ impl Driver {
             return self.violated(place, ErrorCode::Protocol, "it asks for more than it reads", now);
         }
         for id in asides.status {
-            self.status.ask(Asker::Peer(speaker.peer, id));
+            self.status.ask(Asker::Peer(speaker.peer, id), sees_all);
         }
         if let Some((code, violation)) = asides.violation {
             self.violated(place, code, &violation, now);

@@ -1,5 +1,6 @@
 //! A connection, and the table of all of them.
 
+use super::admission::EVERYTHING;
 use super::liveness::{Agenda, Appointment, Clocks, Liveness, Phase};
 use super::outgoing::Outgoing;
 use super::places::Places;
@@ -7,6 +8,7 @@ use super::ready::{Bell, Doorbell};
 use super::stream::Stream;
 use super::translate::Speaker;
 use crate::net::Inbox;
+use crate::security::Grant;
 use proletariat_protocol::handshake::Refusal;
 use proletariat_protocol::{PeerId, Time};
 use proletariat_scheduler::OutboxLevel;
@@ -34,6 +36,8 @@ pub(super) struct Session<C> {
     pub(super) outgoing: Outgoing,
     /// Who it is, while the scheduler knows it.
     pub(super) speaker: Option<Speaker>,
+    /// What its token allows.
+    pub(super) grant: Grant,
     /// What the scheduler was told last.
     pub(super) level: OutboxLevel,
     /// Whether it is on the list of those to flush.
@@ -109,6 +113,7 @@ impl<C: Send + 'static> Connections<C> {
             inbox: Inbox::new(payload_bytes_max),
             outgoing: Outgoing::default(),
             speaker: None,
+            grant: EVERYTHING,
             level: OutboxLevel::Clear,
             touched: false,
             unfinished: false,

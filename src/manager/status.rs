@@ -27,6 +27,8 @@ pub(super) enum Asker {
 #[derive(Debug, Default)]
 pub(super) struct StatusDesk {
     askers: Vec<Asker>,
+    /// Those who are told nothing of others.
+    restricted: Vec<Asker>,
     /// A text is being made; those who ask meanwhile get the next one.
     busy: bool,
     limits: Value,
@@ -38,8 +40,9 @@ impl StatusDesk {
         Self { limits: limits_in_force(config), ..Self::default() }
     }
 
-    pub(super) fn ask(&mut self, asker: Asker) {
-        self.askers.push(asker);
+    /// Who is no administrator of a manager with tokens is told nothing of the queues and the peers.
+    pub(super) fn ask(&mut self, asker: Asker, sees_all: bool) {
+        if sees_all { self.askers.push(asker) } else { self.restricted.push(asker) }
     }
 
     /// The text that was being made is ready.
@@ -56,11 +59,11 @@ impl StatusDesk {
         address: SocketAddr,
         doorbell: &Arc<Doorbell<Command>>,
     ) {
-        if self.askers.is_empty() || self.busy {
+        if self.busy || self.askers.is_empty() && self.restricted.is_empty() {
             return;
         }
         self.busy = true;
-        let askers = mem::take(&mut self.askers);
+        let (askers, restricted) = (mem::take(&mut self.askers), mem::take(&mut self.restricted));
         let status = scheduler.status(now);
         let manager = json!({
             "software": super::SOFTWARE,
@@ -80,9 +83,16 @@ impl StatusDesk {
         });
         let (limits, doorbell) = (self.limits.clone(), Arc::clone(doorbell));
         tokio::task::spawn_blocking(move || {
-            let text = text(manager, &status, limits);
+            let mut texts = Vec::new();
+            if !restricted.is_empty() {
+                let status = Status { queues: Vec::new(), peers: Vec::new(), ..status.clone() };
+                texts.push((restricted, text(manager.clone(), &status, limits.clone())));
+            }
+            if !askers.is_empty() {
+                texts.push((askers, text(manager, &status, limits)));
+            }
             // A manager that has ended owes nobody its state.
-            let _ = doorbell.send(Command::StatusText { askers, text });
+            let _ = doorbell.send(Command::StatusTexts(texts));
         });
     }
 }
@@ -143,7 +153,7 @@ fn peer(peer: &PeerStatus) -> Value {
     })
 }
 
-fn role_names(roles: Roles) -> Vec<&'static str> {
+pub(super) fn role_names(roles: Roles) -> Vec<&'static str> {
     [("client", roles.client), ("worker", roles.worker), ("admin", roles.admin)]
         .into_iter()
         .filter_map(|(name, has)| has.then_some(name))

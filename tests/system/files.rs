@@ -165,13 +165,14 @@ fn help_and_version_are_data() {
 }
 
 /// The tests of options, as text.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     include_str!("batch.rs"),
     include_str!("calls.rs"),
     include_str!("demo.rs"),
     include_str!("managers.rs"),
     include_str!("messages.rs"),
     include_str!("options.rs"),
+    include_str!("security.rs"),
 ];
 
 #[test]

@@ -19,6 +19,7 @@ mod messages;
 mod options;
 mod readme;
 mod restarts;
+mod security;
 mod selectors;
 mod similar;
 mod tongues;

@@ -54,6 +54,9 @@ fn meant(line: &str) -> Line {
         None => line.to_owned(),
     };
     match line.split_whitespace().next() {
+        Some("manager") if line.split_whitespace().nth(1).is_some_and(|word| !word.starts_with('-')) => {
+            Line::Command(line)
+        }
         Some("manager" | "worker") => Line::Daemon(line),
         _ => Line::Command(line),
     }
@@ -64,6 +67,7 @@ fn lines_are_understood() {
     assert_eq!(meant("cargo test --release --workspace"), Line::Proven);
     assert_eq!(meant("cargo run --release --bin client -- demo"), Line::Command("client demo".into()));
     assert_eq!(meant("worker --slots 3"), Line::Daemon("worker --slots 3".into()));
+    assert_eq!(meant("manager token new x"), Line::Command("manager token new x".into()));
     assert_eq!(meant("seq 3 | client work -"), Line::Command("seq 3 | client work -".into()));
     let text = "text\n```sh\na\n\n# comment\nb\n```\n```text\nc\n```\n";
     assert_eq!(shell_lines(text), ["a", "b"]);
@@ -91,7 +95,8 @@ fn every_block_works() {
     let text = std::fs::read_to_string(root().join("README.md")).unwrap();
     let lines = shell_lines(&text);
     assert!(lines.len() >= 10, "the README has lost its blocks: {lines:?}");
-    let mut settings = String::new();
+    // What the README keeps at home goes with the test.
+    let mut settings = format!("export HOME='{}'\n", test.path("").display());
     let mut daemons: Vec<Running> = Vec::new();
     for line in &lines {
         match meant(line) {

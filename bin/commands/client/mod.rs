@@ -10,6 +10,7 @@ mod sysmsg;
 mod waiting;
 mod work;
 
+use super::secrets::PeerSecrets;
 use super::{CommonOptions, begin, block_on};
 use crate::exit::{Exit, Failure};
 use crate::options::value::duration;
@@ -43,6 +44,8 @@ Exit codes: 0 done, 1 some job failed, 2 usage, 3 no manager, 4 timed out, 5 ref
 pub struct ClientOptions {
     #[command(flatten)]
     common: CommonOptions,
+    #[command(flatten)]
+    secrets: PeerSecrets,
     #[command(flatten)]
     connection: ConnectionOptions,
     #[command(subcommand)]
@@ -85,10 +88,11 @@ pub fn main() -> ExitCode {
 
 fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let parsed = parse::<ClientOptions>(surroundings)?;
-    let ClientOptions { common, connection, command } = parsed.options;
+    let ClientOptions { common, secrets, connection, command } = parsed.options;
     let _log = begin(&common, &parsed.warnings, "error");
     let address = common.address(&parsed.sources)?;
-    let manager = ManagerAt { address, connection, color: common.color };
+    let token = secrets.token()?;
+    let manager = ManagerAt { address, token, connection, color: common.color };
     // The library's task has a thread of its own: where standard output is a pager that nobody scrolls, this thread
     // stands still, and the session must not.
     let mut runtime = Runtime::new_multi_thread();
@@ -108,6 +112,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
 /// The manager that the commands talk to, and how.
 struct ManagerAt {
     address: Address,
+    token: Option<String>,
     connection: ConnectionOptions,
     color: ColorChoice,
 }
@@ -125,6 +130,9 @@ impl ManagerAt {
             // The manager's limit counts: memory grows with what it sends, not with this.
             .max_payload(u64::from(u32::MAX))
             .manager_timeout(manager_timeout);
+        if let Some(token) = &self.token {
+            builder = builder.token(token.as_str());
+        }
         if let Some(retries) = max_retries {
             builder = builder.max_retries(retries);
         }

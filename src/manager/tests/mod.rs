@@ -5,6 +5,7 @@ mod ends;
 mod jobs;
 mod peer;
 mod refusals;
+mod tokens;
 
 use super::{Builder, Manager};
 

@@ -153,10 +153,14 @@ impl Peer {
     }
 
     pub(super) fn submit(&mut self, payloads: &[&[u8]]) {
+        self.submit_with(JobOptions::default(), payloads);
+    }
+
+    pub(super) fn submit_with(&mut self, options: JobOptions, payloads: &[&[u8]]) {
         let first = JobId(self.next_job);
         self.next_job += payloads.len() as u64;
         let payload_bytes = payloads.iter().map(|payload| u32::try_from(payload.len()).unwrap()).collect();
-        self.say(&PeerMessage::Submit { first, options: JobOptions::default(), payload_bytes }, payloads);
+        self.say(&PeerMessage::Submit { first, options, payload_bytes }, payloads);
     }
 
     /// Executions given to this worker, at least one.
