@@ -24,6 +24,9 @@ Examples:
   manager --host 0.0.0.0 --insecure           for other hosts, in a network that is trusted
   manager token new secrets                   makes secrets/tokens, and a token for each role
   manager --host 0.0.0.0 --token-file secrets/tokens
+  manager certificate new certificates broker.example
+                                              makes certificates to begin with
+  manager --host 0.0.0.0 --tls-cert certificates/manager.pem --tls-key certificates/manager.key
   manager --hold-similar-work --max-attempts 3
   manager --config manager.toml --debug";
 
@@ -190,11 +193,16 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
 async fn read_again(manager: &Manager, reload: &mut Reload, secrets: &ManagerSecrets) -> Infallible {
     loop {
         reload.next().await;
-        match secrets.tokens() {
-            // A manager that has ended meanwhile is noticed by the other half.
-            Ok(Some(tokens)) => drop(manager.set_tokens(tokens)),
-            Ok(None) => tracing::info!("SIGHUP: there is no file of tokens to read again"),
-            Err(error) => tracing::error!(%error, "SIGHUP: the tokens stay as they were"),
+        match (secrets.tokens(), secrets.tls()) {
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%error, "SIGHUP: tokens and certificates stay as they were");
+            }
+            (Ok(tokens), Ok(tls)) => {
+                tracing::info!("SIGHUP: files of tokens and certificates have been read again");
+                // A manager that has ended meanwhile is noticed by the other half.
+                tokens.into_iter().for_each(|tokens| drop(manager.set_tokens(tokens)));
+                tls.into_iter().for_each(|tls| drop(manager.set_tls(tls)));
+            }
         }
     }
 }
@@ -240,6 +248,9 @@ fn builder(parsed: &Parsed<ManagerOptions>) -> Result<Builder, Failure> {
         .cleanup_checkint(cleanup.cleanup_checkint);
     if let Some(tokens) = secrets.tokens()? {
         builder = builder.tokens(tokens);
+    }
+    if let Some(tls) = secrets.tls()? {
+        builder = builder.tls(tls);
     }
     builder = dispatch.apply(builder)?;
     Ok(bounds.apply(builder))

@@ -115,15 +115,15 @@ mod tests {
              --heartbeat --heartbeat-timeout --no-json --insecure --classic --drain-timeout --max-connections \
              --max-connections-per-address --handshake-timeout --frame-timeout --max-payload --max-queued-jobs \
              --max-queued-jobs-per-client --max-queued-bytes --outbox-pause-bytes --outbox-stall \
-             --max-outbox-bytes --token-file token random-weighted least-loaded two-choices round-robin",
+             --max-outbox-bytes --token-file --tls-cert --tls-key --tls-client-ca token certificate random-weighted least-loaded two-choices round-robin",
         );
         assert_help_names::<worker::WorkerOptions>(
             "--host --port --slots --priority-slots --kinds --builtin echo sleep --answer-threshold \
              --con-retrytime --cleanup-reqs --cleanup-checkint --drain-timeout --manager-timeout --kill-grace \
-             --token-file",
+             --token-file --tls-ca --tls-cert --tls-key --tls-name",
         );
         assert_help_names::<client::ClientOptions>(
-            "work sysmsg status --connect-timeout --max-retries --token-file",
+            "work sysmsg status --connect-timeout --max-retries --token-file --tls-ca --tls-cert --tls-key --tls-name",
         );
     }
 

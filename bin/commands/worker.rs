@@ -91,9 +91,13 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let drain_timeout = parsed.options.drain.drain_timeout;
     let chosen = parsed.options.handler.chosen(&parsed.sources)?;
     let token = parsed.options.secrets.token()?;
+    let tls = parsed.options.secrets.tls()?;
     let mut builder = builder(parsed.options, chosen).host(&address.host).port(address.port);
     if let Some(token) = token {
         builder = builder.token(token);
+    }
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
     }
     block_on(Runtime::new_current_thread(), async {
         let signals = Signals::new()?;

@@ -7,6 +7,7 @@ use crate::net::connect::{Connector, LinkError, Tcp, host_port};
 use crate::net::drive::{Clock, Drive};
 use crate::net::link::LinkConfig;
 use crate::net::window::Window;
+use crate::security::ClientTls;
 use core::sync::atomic::AtomicU64;
 use proletariat_protocol::handshake::{Hello, Roles};
 use proletariat_protocol::{InstanceId, limits};
@@ -39,6 +40,7 @@ pub struct Builder {
     port: u16,
     name: String,
     token: Option<Vec<u8>>,
+    tls: Option<ClientTls>,
     admin: bool,
     connect_timeout: Duration,
     payload_bytes_max: u64,
@@ -52,6 +54,7 @@ impl Builder {
             port: limits::PORT,
             name: String::new(),
             token: None,
+            tls: None,
             admin: false,
             connect_timeout: Duration::from_secs(5),
             payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT as u64,
@@ -80,6 +83,12 @@ impl Builder {
     /// The secret that the manager asks for, at most 1 KiB. Default: none.
     pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
         self.token = Some(token.into());
+        self
+    }
+
+    /// Talk TLS. Default: not.
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -125,7 +134,8 @@ impl Builder {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn lazy(self) -> Client {
-        let connector = Tcp::new(host_port(&self.host, self.port), self.link.attempt_timeout);
+        let connector =
+            Tcp::new(host_port(&self.host, self.port), self.link.attempt_timeout).tls(self.tls.clone());
         self.over(connector)
     }
 

@@ -1,6 +1,7 @@
 //! New connections: who gets a place, and who is told that there is none.
 
 use super::driver::Driver;
+use super::encrypted::Encrypted;
 use super::error::Error;
 use super::handle::Command;
 use super::liveness::Phase;
@@ -168,7 +169,11 @@ impl Driver {
             let Some((stream, address)) = self.acceptor.poll(now) else { return };
             // The outboxes gather all there is into one write; to wait for more would only cost time.
             if stream.set_nodelay(true).is_ok() {
-                self.admit(Stream::Tcp(stream), Some(address), now);
+                let stream = match &self.config.tls {
+                    None => Stream::Tcp(stream),
+                    Some(tls) => Stream::Encrypted(Box::new(Encrypted::new(stream, tls.acceptor()))),
+                };
+                self.admit(stream, Some(address), now);
             }
         }
         self.acceptor.waker.wake_by_ref();

@@ -53,6 +53,16 @@ impl Driver {
     }
 }
 
+/// What a peer is told that does not speak TLS to a manager that does.
+pub(super) fn asks_for_tls() -> Refusal {
+    Refusal {
+        code: ErrorCode::Unauthorized,
+        message: "this manager speaks TLS only (--tls-ca)".into(),
+        retry: false,
+        retry_after_ms: 0,
+    }
+}
+
 fn check(tokens: &Tokens, hello: &Hello) -> Result<Grant, Refusal> {
     let refused = |message: String| {
         Err(Refusal { code: ErrorCode::Unauthorized, message, retry: false, retry_after_ms: 0 })

@@ -1,7 +1,7 @@
 //! Everything that the owner of a manager decides, and every bound that a peer may meet.
 
 use super::error::Error;
-use crate::security::Tokens;
+use crate::security::{ServerTls, Tokens};
 use proletariat_protocol::limits;
 use std::time::Duration;
 
@@ -26,7 +26,9 @@ pub struct Config {
     pub no_json: bool,
     /// Who may come in; `None`: everybody. With tokens the JSON dialect, which has none, is refused.
     pub tokens: Option<Tokens>,
-    /// Allow an address that others than this machine can reach, also without tokens.
+    /// Speak TLS and nothing else; `None`: no TLS.
+    pub tls: Option<ServerTls>,
+    /// Allow an address that others than this machine can reach, also without tokens and TLS.
     pub insecure: bool,
     /// Most connections at a time.
     pub connections_max: u32,
@@ -54,6 +56,7 @@ impl Default for Config {
             heartbeat_timeout: Duration::from_secs(15),
             no_json: false,
             tokens: None,
+            tls: None,
             insecure: false,
             connections_max: 16_384,
             connections_per_address_max: 0,

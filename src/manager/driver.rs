@@ -86,7 +86,7 @@ impl Driver {
             handshake_timeout: config.handshake_timeout,
             frame_timeout: config.frame_timeout,
             outbox_stall: config.outbox_stall,
-            silence_allowed: !config.no_json,
+            silence_allowed: !config.no_json && config.tls.is_none(),
         };
         Self {
             clock,

@@ -25,7 +25,7 @@ pub enum Error {
     /// The address can be reached from elsewhere, and nothing protects it.
     #[error(
         "{0} can be reached from other machines, and every peer is let in: listen on 127.0.0.1, ask for tokens \
-         (--token-file), or say insecure if the network is trusted"
+         (--token-file) or TLS (--tls-cert), or say insecure if the network is trusted"
     )]
     NotLoopback(SocketAddr),
     /// Somebody else listens there.

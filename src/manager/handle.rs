@@ -8,7 +8,7 @@ use super::events::{Events, Notices, WeakNotices};
 use super::ready::Doorbell;
 use super::status::{Asker, StatusDesk};
 use super::stream::{Duplex, Stream};
-use crate::security::Tokens;
+use crate::security::{ServerTls, Tokens};
 use proletariat_protocol::limits::SYSTEM_MESSAGE_BYTES_MAX;
 use proletariat_protocol::message::{ManagerMessage, Recipient};
 use proletariat_protocol::{MessageId, Payload, Time};
@@ -31,6 +31,7 @@ pub(super) enum Command {
     Status(oneshot::Sender<String>),
     StatusTexts(Vec<(Vec<Asker>, String)>),
     Tokens(Tokens),
+    Tls(ServerTls),
     SystemMessage(OwnMessage),
     Adopt(Box<dyn Duplex>),
 }
@@ -141,6 +142,15 @@ impl Manager {
         self.doorbell.send(Command::Tokens(tokens)).map_err(|_| Error::Ended)
     }
 
+    /// New connections get this certificate from now on, and TLS alone also where the manager was started without;
+    /// those that are open stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub fn set_tls(&self, tls: ServerTls) -> Result<(), Error> {
+        self.doorbell.send(Command::Tls(tls)).map_err(|_| Error::Ended)
+    }
+
     /// Treats a stream of bytes as if a peer had connected by it.
     ///
     /// # Errors
@@ -223,6 +233,13 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS 1.3 and nothing else. Default: no TLS.
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.config.tls = Some(tls);
+        self
+    }
+
     /// The ancestor's own defaults: a threshold of 50 slots, waits of up to 100 ms.
     #[must_use]
     pub fn classic(mut self) -> Self {
@@ -280,7 +297,7 @@ impl Builder {
         heartbeat_timeout: Duration => heartbeat_timeout;
         /// Refuse the JSON dialect.
         no_json: bool => no_json;
-        /// Allow an address that is not loopback, also without tokens.
+        /// Allow an address that is not loopback, also without tokens and TLS.
         insecure: bool => insecure;
         /// Most connections at a time.
         max_connections: u32 => connections_max;
@@ -308,7 +325,7 @@ impl Builder {
         let address = resolve(&self.config)?;
         let descriptors = super::descriptors::raise_limit();
         tracing::debug!(?descriptors, "limit of file descriptors");
-        let guarded = self.config.tokens.is_some();
+        let guarded = self.config.tokens.is_some() && self.config.tls.is_none();
         let doorbell = Doorbell::new();
         let notices = Notices::new();
         let weak = notices.downgrade();
@@ -375,7 +392,8 @@ fn resolve(config: &Config) -> Result<SocketAddr, Error> {
     let resolve = |source| Error::Resolve { host: config.host.clone(), source };
     let mut found = (config.host.as_str(), config.port).to_socket_addrs().map_err(resolve)?;
     let address = found.next().ok_or_else(|| resolve(std::io::ErrorKind::NotFound.into()))?;
-    if !config.insecure && config.tokens.is_none() && !address.ip().to_canonical().is_loopback() {
+    let open = config.tokens.is_none() && config.tls.is_none() && !config.insecure;
+    if open && !address.ip().to_canonical().is_loopback() {
         return Err(Error::NotLoopback(address));
     }
     Ok(address)
@@ -393,6 +411,7 @@ impl Driver {
                 self.status.ready();
                 texts.into_iter().for_each(|(askers, text)| self.pass_status_on(askers, text));
             }
+            Command::Tls(tls) => self.config.tls = Some(tls),
             Command::Tokens(tokens) => self.change_tokens(tokens, now),
             Command::SystemMessage(OwnMessage { id, to, content, timeout, report }) => {
                 self.reports.insert(id, report);

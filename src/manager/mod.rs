@@ -11,6 +11,7 @@ mod admission;
 mod config;
 mod descriptors;
 mod driver;
+mod encrypted;
 mod error;
 mod events;
 mod greeting;

@@ -1,5 +1,6 @@
 //! What comes in: bytes of a ready connection, its greeting, its messages; and how connections end.
 
+use super::admission;
 use super::driver::Driver;
 use super::greeting::{self, Greeting};
 use super::liveness::Phase;
@@ -37,7 +38,7 @@ impl Driver {
     pub(super) fn attend(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         session.bell.hang_up();
-        if session.outgoing.bytes() > 0 {
+        if session.outgoing.bytes() > 0 || session.stream.holds_back() {
             self.touch(place);
         }
         for _ in 0..READS_PER_TURN {
@@ -81,7 +82,8 @@ impl Driver {
         let Some(session) = self.connections.at(place) else { return };
         let before = session.greeting.len();
         let came = &self.buffer[..bytes];
-        let closed = closed.as_ref().or(session.closed.as_deref());
+        let plain = session.stream.lacks_tls().then(admission::asks_for_tls);
+        let closed = closed.as_ref().or(plain.as_ref()).or(session.closed.as_deref());
         let greeting = if before == 0 {
             greeting::read(came, port, closed)
         } else {

@@ -1,5 +1,6 @@
 //! A stream of bytes, whatever carries it: the driver knows no other word for a connection.
 
+use super::encrypted::Encrypted;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,6 +16,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// A connection. TCP is called directly, since each turn calls it often.
 pub(super) enum Stream {
     Tcp(TcpStream),
+    Encrypted(Box<Encrypted>),
     Other(Box<dyn Duplex>),
 }
 
@@ -24,6 +26,7 @@ impl Stream {
         let mut buffer = ReadBuf::new(buffer);
         let read = match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Self::Encrypted(stream) => Pin::new(&mut **stream).poll_read(cx, &mut buffer),
             Self::Other(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
         };
         read.map_ok(|()| buffer.filled().len())
@@ -38,6 +41,7 @@ impl Stream {
         match (self, slices) {
             (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
             (Self::Tcp(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
+            (Self::Encrypted(stream), many) => Pin::new(&mut **stream).poll_write_vectored(cx, many),
             (Self::Other(stream), [one]) => Pin::new(stream).poll_write(cx, one),
             (Self::Other(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
         }
@@ -47,6 +51,7 @@ impl Stream {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Encrypted(stream) => Pin::new(&mut **stream).poll_flush(cx),
             Self::Other(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -55,8 +60,19 @@ impl Stream {
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Encrypted(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
             Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+
+    /// Whether something that was written waits for another flush.
+    pub(super) fn holds_back(&self) -> bool {
+        matches!(self, Self::Encrypted(stream) if stream.holds_back())
+    }
+
+    /// Whether TLS was asked for, and the peer does not speak it.
+    pub(super) fn lacks_tls(&self) -> bool {
+        matches!(self, Self::Encrypted(stream) if stream.is_plain())
     }
 }
 
@@ -64,6 +80,7 @@ impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(stream) => stream.fmt(f),
+            Self::Encrypted(_) => f.write_str("Stream::Encrypted"),
             Self::Other(_) => f.write_str("Stream::Other"),
         }
     }

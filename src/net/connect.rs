@@ -1,6 +1,9 @@
 //! How a client or worker gets a stream to its manager, and what can go wrong between the two.
 
 use super::link::Retry;
+pub use super::secure::SecureStream;
+use super::secure::secured;
+use crate::security::ClientTls;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
@@ -32,18 +35,26 @@ pub trait Connector: Send + 'static {
 /// A stream on its way.
 pub type Opening<S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send>>;
 
-/// TCP to a `host:port`, where the host is a name, an IPv4 address or an IPv6 address in brackets.
+/// TCP, or TLS over it, to a `host:port`, where the host is a name, an IPv4 address or an IPv6 address in brackets.
 #[derive(Clone, Debug)]
 pub struct Tcp {
     address: String,
     time: Duration,
+    tls: Option<ClientTls>,
 }
 
 impl Tcp {
     /// To this `host:port`, all addresses of the host together within `time`.
     #[must_use]
     pub fn new(address: impl Into<String>, time: Duration) -> Self {
-        Self { address: address.into(), time }
+        Self { address: address.into(), time, tls: None }
+    }
+
+    /// The same with TLS, if there is any.
+    #[must_use]
+    pub fn tls(mut self, tls: Option<ClientTls>) -> Self {
+        self.tls = tls;
+        self
     }
 }
 
@@ -61,13 +72,17 @@ pub fn host_port(host: &str, port: u16) -> String {
 }
 
 impl Connector for Tcp {
-    type Stream = TcpStream;
+    type Stream = SecureStream;
 
-    fn connect(&mut self) -> Opening<TcpStream> {
-        let (address, time) = (self.address.clone(), self.time);
+    fn connect(&mut self) -> Opening<SecureStream> {
+        let Self { address, time, tls } = self.clone();
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
-            connect_any(&addresses, time).await
+            let addresses: Vec<SocketAddr> = lookup_host(&address).await?.collect();
+            let stream = connect_any(&addresses, time).await?;
+            match tls {
+                None => Ok(SecureStream::Plain(stream)),
+                Some(tls) => secured(stream, &tls, &address).await,
+            }
         })
     }
 

@@ -8,6 +8,7 @@
 //! beats the clock that it would have been in time for.
 
 mod timer;
+mod write;
 
 pub use timer::{Clock, Timer};
 
@@ -23,10 +24,10 @@ use core::time::Duration;
 use proletariat_protocol::Time;
 use proletariat_protocol::handshake::{Hello, Welcome};
 use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
-use std::io::{self, IoSlice};
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
+use write::write_all_ready;
 
 /// Room for one read. Large enough that a busy connection needs few reads, small enough for one per task.
 const READ_BYTES: usize = 64 * 1024;
@@ -114,6 +115,7 @@ impl<C: Connector> Drive<C> {
             wire: Wire::Down,
             inbox: Inbox::new(self.hello.payload_bytes_max),
             outbox: Outbox::new(),
+            unflushed: false,
             commands: Some(commands),
             batch: Vec::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
@@ -133,6 +135,8 @@ struct Driver<C: Connector, K> {
     wire: Wire<C::Stream>,
     inbox: Inbox,
     outbox: Outbox,
+    /// The stream may hold back something that was written.
+    unflushed: bool,
     /// `None` once all handles are gone.
     commands: Option<UnboundedReceiver<K>>,
     batch: Vec<K>,
@@ -351,6 +355,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
     fn drop_wire<M: Member>(&mut self, now: Time, error: &LinkError, member: &mut M) {
         self.wire = Wire::Down;
         self.outbox = Outbox::new();
+        self.unflushed = false;
         self.wet_turns = 0;
         if self.link.has_ended() {
             self.gave_up = Some(error.clone());
@@ -380,7 +385,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
             return Progress::Dry;
         };
         let was_full = self.outbox.room(OUTBOX_MARK_BYTES) == 0;
-        match write_all_ready(cx, stream, &mut self.outbox, &mut self.leaving) {
+        match write_all_ready(cx, stream, &mut self.outbox, &mut self.unflushed, &mut self.leaving) {
             Ok(()) if was_full && self.outbox.room(OUTBOX_MARK_BYTES) > 0 => Progress::More,
             Ok(()) => Progress::Dry,
             Err(error) => self.fail(&LinkError::Broken(Arc::new(error)), member),
@@ -391,39 +396,6 @@ impl<C: Connector, K: Send> Driver<C, K> {
         let leave = self.leaving.map(|leave| leave.until);
         [self.link.next_deadline(), member.next_deadline(), leave].into_iter().flatten().min()
     }
-}
-
-/// Writes until the stream takes no more or nothing waits; then one flush, and the end of our half when we leave.
-fn write_all_ready<S: AsyncWrite + Unpin>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    outbox: &mut Outbox,
-    leaving: &mut Option<Leave>,
-) -> io::Result<()> {
-    let mut wrote = false;
-    while !outbox.is_empty() {
-        let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
-        let count = outbox.slices(&mut slices);
-        match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
-            Poll::Pending => break,
-            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Ok(bytes)) => outbox.advance(bytes),
-            Poll::Ready(Err(error)) => return Err(error),
-        }
-        wrote = true;
-    }
-    if wrote && let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx) {
-        flushed?;
-    }
-    if let Some(leave) = leaving
-        && outbox.is_empty()
-        && !leave.shut
-        && let Poll::Ready(shut) = Pin::new(stream).poll_shutdown(cx)
-    {
-        leave.shut = true;
-        shut?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

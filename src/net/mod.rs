@@ -15,6 +15,7 @@ pub mod inbox;
 mod lane;
 pub mod link;
 pub mod outbox;
+mod secure;
 pub(crate) mod window;
 
 pub use inbox::{Inbox, Incomplete, Tail};

@@ -24,6 +24,14 @@ pub enum SecurityError {
         /// Its mode.
         mode: u32,
     },
+    /// A certificate or key that cannot be used.
+    #[error("{}: {reason}", .path.display())]
+    Unfit {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// It does not hold what it should.
     #[error("{}:{line}: {reason}", .path.display())]
     Content {

@@ -30,14 +30,20 @@ pub(super) fn read_secret(path: &Path) -> Result<String, SecurityError> {
 }
 
 /// Writes a new file with mode 0600; one that is there already stays as it is.
-pub(super) fn write_secret(path: &Path, text: &str) -> Result<(), SecurityError> {
+///
+/// # Errors
+/// [`SecurityError::File`].
+pub fn write_secret(path: &Path, text: &str) -> Result<(), SecurityError> {
     let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = open.map_err(failed(path))?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed(path))
 }
 
 /// Makes a folder that only its owner can get at, unless it is there.
-pub(super) fn make_folder(folder: &Path) -> Result<(), SecurityError> {
+///
+/// # Errors
+/// [`SecurityError::File`].
+pub fn make_folder(folder: &Path) -> Result<(), SecurityError> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))
 }
 

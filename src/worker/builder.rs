@@ -9,6 +9,7 @@ use crate::net::connect::{Connector, Tcp, host_port};
 use crate::net::drive::{Clock, Drive};
 use crate::net::link::LinkConfig;
 use crate::net::window::Window;
+use crate::security::ClientTls;
 use core::fmt;
 use core::time::Duration;
 use proletariat_protocol::InstanceId;
@@ -23,6 +24,7 @@ pub struct Builder {
     port: u16,
     name: String,
     token: Option<Vec<u8>>,
+    tls: Option<ClientTls>,
     offer: Offer,
     answer_threshold: u32,
     kill_grace: Duration,
@@ -50,6 +52,7 @@ impl Builder {
             port: PORT,
             name: String::from("worker"),
             token: None,
+            tls: None,
             offer: Offer::new(100),
             answer_threshold: 1,
             kill_grace: Duration::from_secs(2),
@@ -85,6 +88,13 @@ impl Builder {
     #[must_use]
     pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
         self.token = Some(token.into());
+        self
+    }
+
+    /// Talk TLS. Default: not.
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -184,7 +194,7 @@ impl Builder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start(self) -> Result<Worker, Error> {
-        let tcp = Tcp::new(host_port(&self.host, self.port), self.link.attempt_timeout);
+        let tcp = Tcp::new(host_port(&self.host, self.port), self.link.attempt_timeout).tls(self.tls.clone());
         self.start_over(tcp).await
     }
 
@@ -212,7 +222,7 @@ impl Builder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start_lazy(self) -> Result<Worker, Error> {
-        let tcp = Tcp::new(host_port(&self.host, self.port), self.link.attempt_timeout);
+        let tcp = Tcp::new(host_port(&self.host, self.port), self.link.attempt_timeout).tls(self.tls.clone());
         Ok(self.launch(tcp)?.0)
     }
 

@@ -165,10 +165,11 @@ fn help_and_version_are_data() {
 }
 
 /// The tests of options, as text.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
     include_str!("batch.rs"),
     include_str!("calls.rs"),
     include_str!("demo.rs"),
+    include_str!("encryption.rs"),
     include_str!("managers.rs"),
     include_str!("messages.rs"),
     include_str!("options.rs"),

@@ -10,6 +10,7 @@ mod codes;
 mod crowd;
 mod demo;
 mod drain;
+mod encryption;
 mod files;
 mod growth;
 mod harness;

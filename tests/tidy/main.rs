@@ -176,3 +176,42 @@ fn the_readme_shows_the_examples() {
         assert!(readme.contains(code.trim()), "README.md does not show examples/{example}.rs as it is");
     }
 }
+
+/// The quoted words of a list in `deny.toml`.
+fn allowed_by(deny: &str, list: &str) -> BTreeSet<String> {
+    let begin = deny.find(&format!("\n{list} = [")).unwrap_or_else(|| panic!("no {list} in deny.toml"));
+    let text = &deny[begin..];
+    let text = &text[..text.find(']').expect("the list ends")];
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    lines.flat_map(|line| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// Whether one of the choices that a licence leaves is allowed as a whole.
+fn is_free(licence: &str, allowed: &BTreeSet<String>) -> bool {
+    let choices = licence.replace('/', " OR ").replace(['(', ')'], "");
+    // Nothing in the tree needs more than "a or b, and c".
+    let is_allowed = |word: &str| allowed.contains(word.trim());
+    choices.split(" AND ").all(|part| part.split(" OR ").any(is_allowed))
+}
+
+#[test]
+fn dependencies_are_what_deny_toml_allows() {
+    let deny = read(&root().join("deny.toml"));
+    let (licences, sources) = (allowed_by(&deny, "allow"), allowed_by(&deny, "allow-registry"));
+    assert!(is_free("(MIT OR Apache-2.0) AND Unicode-3.0", &licences) && !is_free("GPL-3.0", &licences));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["metadata", "--locked", "--offline", "--format-version", "1"]).current_dir(root());
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let packages = tree["packages"].as_array().expect("a list");
+    assert!(packages.len() > 50, "the tree has been read");
+    for package in packages {
+        let (name, licence) = (&package["name"], package["license"].as_str().unwrap_or_default());
+        let Some(source) = package["source"].as_str() else { continue };
+        assert!(is_free(licence, &licences), "{name}: {licence}");
+        assert!(sources.iter().any(|allowed| source.ends_with(allowed)), "{name}: {source}");
+        assert!(name != "openssl-sys" && name != "aws-lc-rs" && name != "native-tls", "{name}");
+    }
+}

@@ -19,6 +19,7 @@ use crate::terminal::{ColorChoice, ended};
 use clap::{Args, Parser, Subcommand};
 use interrupt::Interrupt;
 use proletariat::client::{Client, Error};
+use proletariat::security::ClientTls;
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -91,8 +92,8 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let ClientOptions { common, secrets, connection, command } = parsed.options;
     let _log = begin(&common, &parsed.warnings, "error");
     let address = common.address(&parsed.sources)?;
-    let token = secrets.token()?;
-    let manager = ManagerAt { address, token, connection, color: common.color };
+    let (token, tls) = (secrets.token()?, secrets.tls()?);
+    let manager = ManagerAt { address, token, tls, connection, color: common.color };
     // The library's task has a thread of its own: where standard output is a pager that nobody scrolls, this thread
     // stands still, and the session must not.
     let mut runtime = Runtime::new_multi_thread();
@@ -113,6 +114,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
 struct ManagerAt {
     address: Address,
     token: Option<String>,
+    tls: Option<ClientTls>,
     connection: ConnectionOptions,
     color: ColorChoice,
 }
@@ -132,6 +134,9 @@ impl ManagerAt {
             .manager_timeout(manager_timeout);
         if let Some(token) = &self.token {
             builder = builder.token(token.as_str());
+        }
+        if let Some(tls) = &self.tls {
+            builder = builder.tls(tls.clone());
         }
         if let Some(retries) = max_retries {
             builder = builder.max_retries(retries);

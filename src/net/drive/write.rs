@@ -1,0 +1,43 @@
+//! The writing half of a turn.
+
+use super::{Leave, SLICES_PER_WRITE};
+use crate::net::Outbox;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io::{self, IoSlice};
+use tokio::io::AsyncWrite;
+
+/// Writes until the stream takes no more or nothing waits; then one flush, and the end of our half when we leave.
+/// `unflushed`: whether the stream may hold back something that was written.
+pub(super) fn write_all_ready<S: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    outbox: &mut Outbox,
+    unflushed: &mut bool,
+    leaving: &mut Option<Leave>,
+) -> io::Result<()> {
+    while !outbox.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+        let count = outbox.slices(&mut slices);
+        match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
+            Poll::Pending => break,
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(bytes)) => outbox.advance(bytes),
+            Poll::Ready(Err(error)) => return Err(error),
+        }
+        *unflushed = true;
+    }
+    if *unflushed && let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx) {
+        flushed?;
+        *unflushed = false;
+    }
+    if let Some(leave) = leaving
+        && outbox.is_empty()
+        && !leave.shut
+        && let Poll::Ready(shut) = Pin::new(stream).poll_shutdown(cx)
+    {
+        leave.shut = true;
+        shut?;
+    }
+    Ok(())
+}
