@@ -1,5 +1,6 @@
 //! The executable `client`.
 
 fn main() -> std::process::ExitCode {
+    proletariat::supervisor::guard::run_if_asked();
     proletariat_cli::commands::client::main()
 }

@@ -4,6 +4,7 @@ pub mod client;
 pub mod manager;
 pub mod net;
 pub mod security;
+pub mod supervisor;
 pub mod worker;
 
 pub use client::Client;

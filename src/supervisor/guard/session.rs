@@ -1,0 +1,218 @@
+//! Our side of the socket to one guard process.
+
+use super::frame::{Frame, Tag};
+use super::wire::{self, Incoming};
+use super::{ARGUMENT, Child, Error, Program, VARIABLE};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A guard that has not said a word after this will not.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+type Exit = watch::Sender<Option<Result<ExitStatus, Error>>>;
+
+/// What goes to the guard. The guard ends when the last one is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Orders(mpsc::UnboundedSender<(Frame, Vec<OwnedFd>)>);
+
+impl Orders {
+    pub(super) fn tell(&self, frame: Frame) {
+        // A guard that is gone has no child any more.
+        let _ = self.0.send((frame, Vec::new()));
+    }
+}
+
+/// One guard process, as we see it.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    orders: Orders,
+    books: Arc<Books>,
+}
+
+/// Who waits for what.
+#[derive(Debug, Default)]
+struct Books {
+    over: AtomicBool,
+    ids: AtomicU64,
+    children: Mutex<BTreeMap<u64, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    started: Option<oneshot::Sender<io::Result<i32>>>,
+    pid: Option<i32>,
+    exit: Exit,
+}
+
+impl Session {
+    /// Starts a guard and waits until it is there.
+    pub(super) async fn start() -> Result<Self, Error> {
+        if std::env::var_os(VARIABLE).is_some() {
+            return Err(Error::NotAsked);
+        }
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(Error::guard)?;
+        let mut command = Command::new("/proc/self/exe");
+        if let Some(name) = std::env::args_os().next() {
+            command.arg0(name);
+        }
+        let mut guard = command
+            .arg(ARGUMENT)
+            .env(VARIABLE, "1")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(Error::guard)?;
+        // The command holds the guard's end of the socket.
+        drop(command);
+        ours.set_nonblocking(true).map_err(Error::guard)?;
+        let socket = Arc::new(UnixStream::from_std(ours).map_err(Error::guard)?);
+        let mut incoming = Incoming::default();
+        let first = tokio::time::timeout(START_LIMIT, incoming.next(&socket)).await;
+        if !matches!(first, Ok(Ok(Some(Frame { tag: Tag::Ready, .. })))) {
+            let _ = guard.kill();
+            let _ = guard.wait();
+            return Err(Error::NotAsked);
+        }
+        let (orders, received) = mpsc::unbounded_channel();
+        let books = Arc::new(Books::default());
+        tokio::spawn(write(Arc::clone(&socket), received));
+        tokio::spawn(read(socket, incoming, Arc::clone(&books), orders.downgrade(), guard));
+        Ok(Self { orders: Orders(orders), books })
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        !self.books.over.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn spawn(&self, program: &Program) -> Result<Child, Error> {
+        let id = self.books.ids.fetch_add(1, Ordering::Relaxed);
+        let failed = |source: io::Error| Error::Start {
+            program: program.name().to_string_lossy().into_owned(),
+            source: Arc::new(source),
+        };
+        let frame = Frame { tag: Tag::Spawn, id, fields: program.fields() };
+        let bytes: usize = frame.fields.iter().map(|field| field.len() + 4).sum();
+        if bytes > super::frame::FIELD_BYTES_MAX {
+            return Err(failed(io::ErrorKind::ArgumentListTooLong.into()));
+        }
+        let (streams, stdin, stdout, stderr) = streams(program.input).map_err(Error::guard)?;
+        let (started, start) = oneshot::channel();
+        let (exit, exited) = watch::channel(None);
+        self.books.children().insert(id, Entry { started: Some(started), pid: None, exit });
+        // Looked at after the entry is there: whoever ends the session finds it, or we find that it is over.
+        if !self.is_alive() || self.orders.0.send((frame, streams)).is_err() {
+            self.books.children().remove(&id);
+            return Err(Error::Gone);
+        }
+        // Made before the wait: dropped midway, it ends the child.
+        let orders = self.orders.clone();
+        let mut child = Child { stdin, stdout, stderr, id, pid: 0, orders, exited };
+        child.pid = start.await.map_err(|_| Error::Gone)?.map_err(failed)?;
+        Ok(child)
+    }
+}
+
+type Streams = (Vec<OwnedFd>, Option<pipe::Sender>, Option<pipe::Receiver>, Option<pipe::Receiver>);
+
+/// Three pipes: the child's ends, and ours.
+fn streams(input: bool) -> io::Result<Streams> {
+    let (stdin, ours_in) = if input {
+        let (stdin, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+        (stdin, Some(pipe::Sender::from_owned_fd(ours)?))
+    } else {
+        (OpenOptions::new().read(true).open("/dev/null")?.into(), None)
+    };
+    let (ours_out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (ours_err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    let stdout_pipe = pipe::Receiver::from_owned_fd(ours_out)?;
+    let stderr_pipe = pipe::Receiver::from_owned_fd(ours_err)?;
+    Ok((vec![stdin, stdout, stderr], ours_in, Some(stdout_pipe), Some(stderr_pipe)))
+}
+
+impl Books {
+    fn children(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Entry>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn received(&self, frame: &Frame) {
+        let mut children = self.children();
+        match frame.tag {
+            Tag::Spawned => {
+                let Some(entry) = children.get_mut(&frame.id) else { return };
+                let pid = frame.number().unwrap_or_default();
+                entry.pid = Some(pid);
+                // Who no longer waits has dropped the child, which ends it.
+                if let Some(started) = entry.started.take() {
+                    let _ = started.send(Ok(pid));
+                }
+            }
+            Tag::Failed => {
+                let Some(entry) = children.remove(&frame.id) else { return };
+                if let Some(started) = entry.started {
+                    let error = io::Error::from_raw_os_error(frame.number().unwrap_or_default());
+                    let _ = started.send(Err(error));
+                }
+            }
+            Tag::Exited => {
+                let Some(entry) = children.remove(&frame.id) else { return };
+                let status = ExitStatus::from_raw(frame.number().unwrap_or_default());
+                entry.exit.send_replace(Some(Ok(status)));
+            }
+            Tag::Spawn | Tag::Terminate | Tag::Kill | Tag::Ready => {}
+        }
+    }
+
+    /// The guard is gone, so its children are ours to end.
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        for entry in core::mem::take(&mut *self.children()).into_values() {
+            if let Some(pid) = entry.pid.and_then(Pid::from_raw) {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            entry.exit.send_replace(Some(Err(Error::Gone)));
+        }
+    }
+}
+
+/// Until the last one that gives orders is gone; then the guard reads the end of the socket.
+async fn write(socket: Arc<UnixStream>, mut orders: mpsc::UnboundedReceiver<(Frame, Vec<OwnedFd>)>) {
+    while let Some((frame, descriptors)) = orders.recv().await {
+        if wire::send(&socket, &frame.encode(), &descriptors).await.is_err() {
+            return;
+        }
+    }
+    let _ = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Write);
+}
+
+/// Takes what the guard says, until it is gone.
+async fn read(
+    socket: Arc<UnixStream>,
+    mut incoming: Incoming,
+    books: Arc<Books>,
+    orders: mpsc::WeakUnboundedSender<(Frame, Vec<OwnedFd>)>,
+    mut guard: std::process::Child,
+) {
+    while let Ok(Some(frame)) = incoming.next(&socket).await {
+        books.received(&frame);
+    }
+    books.end();
+    if orders.upgrade().is_some() {
+        tracing::error!("the guard process is gone; its children were killed, the next one gets a new guard");
+    }
+    // It has closed its socket, which it does only by ending.
+    tokio::task::spawn_blocking(move || guard.wait());
+}
