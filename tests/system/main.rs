@@ -5,6 +5,7 @@
 
 mod batch;
 mod calls;
+mod chaos;
 mod clocks;
 mod codes;
 mod crowd;

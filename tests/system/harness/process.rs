@@ -112,6 +112,18 @@ impl Running {
         self.out.text()
     }
 
+    /// The same without the first bytes.
+    pub(crate) fn out_from(&self, from: usize) -> Vec<u8> {
+        self.out.bytes.lock().unwrap()[from..].to_vec()
+    }
+
+    /// Memory that it holds, in bytes; 0 where the system does not tell.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse().map_or(0, |kilobytes: u64| kilobytes * 1024)
+    }
+
     /// What it wrote to standard error so far.
     pub(crate) fn err(&self) -> String {
         self.err.text()
@@ -143,6 +155,10 @@ impl Running {
     /// Hands over some of the input and keeps the rest of it open.
     pub(crate) fn feed_some(&mut self, bytes: &[u8]) {
         self.input.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    pub(crate) fn end_input(&mut self) {
+        self.input = None;
     }
 
     pub(crate) fn close_input(mut self) -> Self {
