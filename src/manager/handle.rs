@@ -289,7 +289,7 @@ impl Builder {
         max_queued_jobs: u64 => scheduler.queued_jobs_max;
         /// Most jobs of one client that wait.
         max_queued_jobs_per_client: u64 => scheduler.queued_jobs_per_client_max;
-        /// Most payload bytes that wait.
+        /// Most bytes of jobs that wait: payloads, kinds, shared keys.
         max_queued_bytes: u64 => scheduler.queued_bytes_max;
         /// A peer that was silent for so long is pinged.
         heartbeat: Duration => heartbeat;

@@ -57,7 +57,7 @@ impl Scheduler {
         let mut by_client: BTreeMap<PeerKey, u64> = BTreeMap::new();
         for (key, execution) in self.executions.iter() {
             let waits = !matches!(execution.place, Place::Assigned(_));
-            bytes += if waits { execution.payload.len() as u64 } else { 0 };
+            bytes += if waits { self.bytes_of(key) } else { 0 };
             let (mut next, mut previous) = (execution.first, crate::tables::JobKey::NONE);
             assert!(!next.is_none(), "an execution that nobody waits for is dropped");
             while !next.is_none() {

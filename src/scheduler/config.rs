@@ -26,7 +26,7 @@ pub struct Config {
     pub queued_jobs_max: u64,
     /// Most jobs of one client that are queued; 0: no limit.
     pub queued_jobs_per_client_max: u64,
-    /// Most payload bytes that are queued; 0: no limit.
+    /// Most bytes of jobs that are queued (payloads, kinds, shared keys); 0: no limit.
     pub queued_bytes_max: u64,
     /// Whether [`Action::Notice`](crate::Action::Notice) is wanted.
     pub notices: bool,

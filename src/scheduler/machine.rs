@@ -77,7 +77,7 @@ pub(crate) struct Counts {
     pub(crate) tickets: u32,
     /// Jobs whose execution waits.
     pub(crate) queued_jobs: u64,
-    /// Payload bytes of executions that wait.
+    /// Bytes of executions that wait.
     pub(crate) queued_bytes: u64,
     /// Jobs ended since the beginning.
     pub(crate) finished: u64,

@@ -131,9 +131,17 @@ impl Scheduler {
         }
     }
 
+    /// What an execution counts for while it waits, in bytes: payload, kind and, if others may share it, key.
+    pub(crate) fn bytes_of(&self, execution: ExecutionKey) -> u64 {
+        let row = &self.executions[execution];
+        let kind = self.kinds.name(row.kind).map_or(0, |name| name.len());
+        let key = if row.flags.shared { self.similar.key_bytes(execution) } else { 0 };
+        (row.payload.len() + kind + key) as u64
+    }
+
     /// All jobs of an execution wait (again).
     pub(crate) fn count_waiting(&mut self, execution: ExecutionKey) {
-        self.counts.queued_bytes += self.executions[execution].payload.len() as u64;
+        self.counts.queued_bytes += self.bytes_of(execution);
         let mut next = self.executions[execution].first;
         while !next.is_none() {
             let client = self.jobs[next].client;
@@ -145,7 +153,7 @@ impl Scheduler {
 
     /// None of the jobs of an execution waits any more.
     pub(crate) fn uncount_waiting(&mut self, execution: ExecutionKey) {
-        self.counts.queued_bytes -= self.executions[execution].payload.len() as u64;
+        self.counts.queued_bytes -= self.bytes_of(execution);
         let mut next = self.executions[execution].first;
         while !next.is_none() {
             let client = self.jobs[next].client;

@@ -228,7 +228,7 @@ impl Scheduler {
             Place::Queued | Place::Parked => {}
         }
         if !matches!(self.executions[execution].place, Place::Assigned(_)) {
-            self.counts.queued_bytes -= self.executions[execution].payload.len() as u64;
+            self.counts.queued_bytes -= self.bytes_of(execution);
         }
         self.forget_execution(execution);
     }

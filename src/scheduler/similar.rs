@@ -87,6 +87,11 @@ pub(crate) struct Similar {
 }
 
 impl Similar {
+    /// Length of the key of a shared execution.
+    pub(crate) fn key_bytes(&self, execution: ExecutionKey) -> usize {
+        self.shared.get(&execution).map_or(0, |shared| shared.key.bytes.len())
+    }
+
     /// A job joins; the priority of the execution from now on. `late_end`: when it wants the run to end that had started before.
     fn join(
         &mut self,
@@ -281,6 +286,8 @@ impl Scheduler {
         held_by: Option<AssignmentKey>,
     ) -> ExecutionKey {
         let execution = self.new_execution(job, kind, options, payload, true);
+        // What waits was counted without the key, which it gets here.
+        self.counts.queued_bytes += key.bytes.len() as u64;
         self.similar.states.insert(key.clone(), State::Live(execution));
         let shared = Shared {
             key,

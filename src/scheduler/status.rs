@@ -23,7 +23,7 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// Jobs whose execution waits.
     pub queued_jobs: u64,
-    /// Payload bytes of executions that wait.
+    /// Bytes of executions that wait: payloads, kinds, shared keys.
     pub queued_bytes: u64,
     /// Jobs that have no outcome yet.
     pub open_jobs: u64,

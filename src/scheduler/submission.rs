@@ -86,7 +86,7 @@ impl Scheduler {
                 retry_after: retry_after(SHUTDOWN_RETRY),
             });
         }
-        match self.reached_bound(client, payloads) {
+        match self.reached_bound(client, options, payloads) {
             Some(message) => {
                 Err(Refusal { code: ErrorCode::Overload, message, retry_after: retry_after(OVERLOAD_RETRY) })
             }
@@ -94,9 +94,11 @@ impl Scheduler {
         }
     }
 
-    fn reached_bound(&self, client: PeerKey, payloads: &[Payload]) -> Option<String> {
+    fn reached_bound(&self, client: PeerKey, options: &JobOptions, payloads: &[Payload]) -> Option<String> {
         let count = payloads.len() as u64;
-        let bytes: u64 = payloads.iter().map(|payload| payload.len() as u64).sum();
+        let kind = options.kind.as_ref().map_or(0, String::len);
+        let key = options.key.as_ref().filter(|_| self.config.hold_similar_work).map_or(0, Vec::len);
+        let bytes: u64 = payloads.iter().map(|payload| (payload.len() + kind + key) as u64).sum();
         let over = |held: u64, more: u64, bound: u64| bound > 0 && held + more > bound;
         let Config { queued_jobs_max, queued_jobs_per_client_max, queued_bytes_max, .. } = self.config;
         if over(self.counts.queued_jobs, count, queued_jobs_max) {

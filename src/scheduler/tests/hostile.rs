@@ -197,3 +197,20 @@ fn work_that_had_begun_when_its_worker_left_is_not_run_again_if_once_is_the_most
     let other = world.worker(Offer::new(2));
     assert_eq!(harness::jobs_of(&world.assigned_to(other)), ["fresh"]);
 }
+
+#[test]
+fn kinds_and_keys_count_as_queued_bytes() {
+    let config = Config { queued_bytes_max: 1_000, hold_similar_work: true, ..Config::default() };
+    let mut world = World::new(config);
+    let client = world.client();
+    let long = |number: usize| JobOptions {
+        kind: Some(format!("{number:0100}")),
+        key: Some(vec![b'k'; 300]),
+        ..JobOptions::default()
+    };
+    for number in 0..4 {
+        world.submit(client, long(number), &["x"]);
+    }
+    let refused = world.take(|action| matches!(action, Action::Refuse { .. }));
+    assert_eq!(refused.len(), 2, "each takes 401 bytes");
+}

@@ -49,8 +49,13 @@ impl Model {
         let queued: Vec<&JobRef> = self.jobs.keys().filter(|job| self.waits(**job)).collect();
         let own = queued.iter().filter(|job| job.0 == client).count();
         let waiting = self.executions.iter().filter(|e| e.jobs.first().is_some_and(|job| self.waits(*job)));
-        let bytes: usize = waiting.map(|execution| execution.payload.len()).sum();
-        let more: usize = payloads.iter().map(bytes::Bytes::len).sum();
+        let length = |kind: &Option<String>| kind.as_ref().map_or(0, String::len);
+        let bytes = |e: &Execution| {
+            e.payload.len() + length(&e.kind) + e.shared.as_ref().map_or(0, |(_, _, key)| key.len())
+        };
+        let bytes: usize = waiting.map(bytes).sum();
+        let key = options.key.as_ref().filter(|_| self.config.hold_similar_work).map_or(0, Vec::len);
+        let more: usize = payloads.iter().map(|payload| payload.len() + length(&options.kind) + key).sum();
         let over = |bound: u64, count: usize| bound > 0 && count as u64 > bound;
         let full = over(self.config.queued_jobs_max, queued.len() + payloads.len())
             || over(self.config.queued_jobs_per_client_max, own + payloads.len())
