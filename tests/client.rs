@@ -87,7 +87,6 @@ fn echo(port: u16) -> mpsc::UnboundedSender<()> {
             roles: Roles { worker: true, ..Roles::default() },
             name: "echo".into(),
             token: None,
-            payload_bytes_max: 32 << 20,
             capabilities: 0,
         },
         link: LinkConfig { retry_time: Duration::from_millis(50), ..LinkConfig::default() },

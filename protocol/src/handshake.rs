@@ -59,8 +59,6 @@ pub struct Hello {
     pub name: String,
     /// Secret, where the manager asks for one.
     pub token: Option<Vec<u8>>,
-    /// The largest payload that the peer takes, in bytes.
-    pub payload_bytes_max: u64,
     /// Bits of what it can do beyond this version; unknown ones are ignored.
     pub capabilities: u64,
 }
@@ -81,7 +79,7 @@ pub struct Welcome {
     pub peer: PeerId,
     /// Version of the manager's software, for people.
     pub software: String,
-    /// The largest payload, in bytes: the manager's limit.
+    /// The largest payload, in bytes: the manager's limit, for both directions.
     pub payload_bytes_max: u64,
     /// The manager pings after so many silent milliseconds.
     pub heartbeat_ms: u32,

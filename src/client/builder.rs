@@ -43,7 +43,6 @@ pub struct Builder {
     tls: Option<ClientTls>,
     admin: bool,
     connect_timeout: Duration,
-    payload_bytes_max: u64,
     link: LinkConfig,
 }
 
@@ -57,7 +56,6 @@ impl Builder {
             tls: None,
             admin: false,
             connect_timeout: Duration::from_secs(5),
-            payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT as u64,
             link: LinkConfig { retry_time: RETRY_TIME, ..LinkConfig::default() },
         }
     }
@@ -122,12 +120,6 @@ impl Builder {
         self
     }
 
-    /// The largest result that is taken, in bytes. Default: 20 MiB.
-    pub fn max_payload(mut self, bytes: u64) -> Self {
-        self.payload_bytes_max = bytes;
-        self
-    }
-
     /// Makes the client and returns at once; it connects in the background, and calls wait for it.
     ///
     /// # Panics
@@ -162,7 +154,6 @@ impl Builder {
             roles: Roles { client: true, worker: false, admin: self.admin },
             name: self.name,
             token: self.token,
-            payload_bytes_max: self.payload_bytes_max,
             capabilities: 0,
         };
         let drive = Drive { connector, hello, link: self.link, seed: rand::random(), clock };

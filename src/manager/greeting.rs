@@ -116,14 +116,8 @@ mod tests {
     use proletariat_protocol::handshake::Roles;
 
     fn hello(roles: Roles) -> Vec<u8> {
-        let hello = Hello {
-            instance: InstanceId([7; 16]),
-            roles,
-            name: "n".into(),
-            token: None,
-            payload_bytes_max: 1,
-            capabilities: 0,
-        };
+        let hello =
+            Hello { instance: InstanceId([7; 16]), roles, name: "n".into(), token: None, capabilities: 0 };
         let mut out = BytesMut::from(&Preamble::OURS.encode()[..]);
         hello.encode(&mut out).unwrap();
         out.to_vec()

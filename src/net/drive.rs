@@ -113,7 +113,8 @@ impl<C: Connector> Drive<C> {
         let mut driver = Driver {
             link,
             wire: Wire::Down,
-            inbox: Inbox::new(self.hello.payload_bytes_max),
+            // Each session has its own, with the limit of its manager.
+            inbox: Inbox::new(0),
             outbox: Outbox::new(),
             unflushed: false,
             commands: Some(commands),
@@ -222,7 +223,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
         if let Wire::Greeting(stream, _) = core::mem::replace(&mut self.wire, Wire::Down) {
             self.wire = Wire::Up(stream);
         }
-        self.inbox = Inbox::new(self.drive.hello.payload_bytes_max);
+        self.inbox = Inbox::new(welcome.payload_bytes_max);
         self.outbox = Outbox::new();
         self.link.welcomed(now);
         member.link_up(now, welcome);

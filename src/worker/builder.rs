@@ -248,8 +248,6 @@ impl Builder {
             roles: Roles { worker: true, ..Roles::default() },
             name: self.name,
             token: self.token,
-            // The manager's limit counts. Memory grows with what it sends, not with this.
-            payload_bytes_max: u64::from(u32::MAX),
             capabilities: 0,
         };
         let drive = Drive { connector, hello, link: self.link, seed: rand::random(), clock };

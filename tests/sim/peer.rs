@@ -56,7 +56,7 @@ impl Process {
         Self { number, host, part, over: false, link, wire: Wire::Down }
     }
 
-    fn hello(&self, env: &Environment) -> Vec<u8> {
+    fn hello(&self) -> Vec<u8> {
         let client = matches!(self.part, Part::Client(_));
         let mut instance = [0; 16];
         instance[..8].copy_from_slice(&self.number.to_be_bytes());
@@ -65,7 +65,6 @@ impl Process {
             roles: Roles { client, worker: !client, admin: false },
             name: format!("{}", self.host),
             token: None,
-            payload_bytes_max: env.options.scheduler.payload_bytes_max,
             capabilities: 0,
         };
         let mut out = BytesMut::from(&Preamble::OURS.encode()[..]);
@@ -89,7 +88,7 @@ impl Process {
         }
         if open {
             self.link.opened(env.now);
-            self.wire = Wire::Greeting { connection, unsent: self.hello(env), received: Vec::new() };
+            self.wire = Wire::Greeting { connection, unsent: self.hello(), received: Vec::new() };
         } else {
             self.failed(env, Retry::After(Duration::ZERO));
         }

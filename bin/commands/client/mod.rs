@@ -129,8 +129,6 @@ impl ManagerAt {
             .host(self.address.to_string())
             .name(name)
             .connect_timeout(limit)
-            // The manager's limit counts: memory grows with what it sends, not with this.
-            .max_payload(u64::from(u32::MAX))
             .manager_timeout(manager_timeout);
         if let Some(token) = &self.token {
             builder = builder.token(token.as_str());

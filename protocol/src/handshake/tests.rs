@@ -6,7 +6,6 @@ fn hello() -> Hello {
         roles: Roles { client: true, worker: false, admin: true },
         name: "n".into(),
         token: Some(b"secret".to_vec()),
-        payload_bytes_max: 9,
         capabilities: 0,
     }
 }

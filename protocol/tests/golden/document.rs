@@ -55,7 +55,6 @@ fn the_client_of_the_conversation() {
         roles: Roles { client: true, worker: false, admin: false },
         name: "demo".into(),
         token: None,
-        payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT as u64,
         capabilities: 0,
     };
     assert_eq!(hello, expected);

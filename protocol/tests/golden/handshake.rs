@@ -13,11 +13,10 @@ fn the_handshake() {
         roles: Roles { client: true, worker: false, admin: true },
         name: "n".into(),
         token: Some(vec![0xff]),
-        payload_bytes_max: 0x0140_0000,
         capabilities: 1,
     };
-    let hex = "00000037 00 11111111111111111111111111111111 01 00 01 0100000000000000 6e
-               01 0100000000000000 ff 0000400100000000 0100000000000000";
+    let hex = "0000002f 00 11111111111111111111111111111111 01 00 01 0100000000000000 6e
+               01 0100000000000000 ff 0100000000000000";
     let mut encoded = BytesMut::new();
     hello.encode(&mut encoded).unwrap();
     assert_eq!(encoded[..], bytes_of(hex));

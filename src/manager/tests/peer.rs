@@ -42,14 +42,7 @@ pub(super) fn read_to_end(mut stream: &TcpStream) -> Vec<u8> {
 }
 
 pub(super) fn hello(roles: Roles) -> Hello {
-    Hello {
-        instance: InstanceId(rand::random()),
-        roles,
-        name: "peer".into(),
-        token: None,
-        payload_bytes_max: 1 << 20,
-        capabilities: 0,
-    }
+    Hello { instance: InstanceId(rand::random()), roles, name: "peer".into(), token: None, capabilities: 0 }
 }
 
 pub(super) fn greeting(hello: &Hello) -> Vec<u8> {

@@ -96,7 +96,6 @@ impl Stage {
                 roles: Roles { client: true, ..Roles::default() },
                 name: "recorder".into(),
                 token: None,
-                payload_bytes_max: 1 << 20,
                 capabilities: 0,
             },
             link: LinkConfig::default(),

@@ -88,14 +88,7 @@ pub(crate) fn hello(roles: Roles) -> Hello {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     instance[..8].copy_from_slice(&INSTANCES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     instance[8..].copy_from_slice(&since.to_be_bytes()[8..]);
-    Hello {
-        instance: InstanceId(instance),
-        roles,
-        name: "raw".into(),
-        token: None,
-        payload_bytes_max: 1 << 30,
-        capabilities: 0,
-    }
+    Hello { instance: InstanceId(instance), roles, name: "raw".into(), token: None, capabilities: 0 }
 }
 
 pub(crate) fn greeting(hello: &Hello) -> Vec<u8> {
