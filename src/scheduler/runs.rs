@@ -181,6 +181,8 @@ impl Scheduler {
                 Outcome::Result(payload)
             }
             WorkResult::Failed => Outcome::Error(ErrorCode::WorkFailed, payload),
+            // A handler that saw it coming says so in its own words.
+            WorkResult::TooLarge if !payload.is_empty() => Outcome::Error(ErrorCode::TooLarge, payload),
             WorkResult::Done | WorkResult::TooLarge | WorkResult::RunTimeout => error(ErrorCode::TooLarge),
         };
         self.finish_execution(execution, &outcome);
