@@ -4,7 +4,7 @@
 //!   silent ── first byte ──▶ greeting ── handshake ──▶ open ── leaves, is refused or breaks the rules ──▶ closing
 //! ```
 //!
-//! Receiving and sending write down a time and nothing else. Each connection stands in the agenda once, and when it is
+//! Receiving and sending write down a time and nothing else. Each connection stands in the `agenda` once, and when it is
 //! due it is looked at: that look finds out what has become of it, and when the next look is due. So a connection costs
 //! a few looks a heartbeat, however many messages it carries.
 //!
@@ -13,14 +13,10 @@
 
 use crate::net::inbox::Incomplete;
 use proletariat_protocol::Time;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::time::Duration;
 
 /// What comes slower than this, once `frame_timeout` has passed, is not worth waiting for.
 const FRAME_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
-/// Looks are gathered, so that thousands of idle connections wake the manager a few times a second.
-const TICK_MICROS_MAX: u64 = 100_000;
 
 /// The clocks of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -229,62 +225,6 @@ fn due(now: Time, at: Time, cause: Cause) -> Verdict {
     if now >= at { Verdict::Over(cause) } else { Verdict::Fine(at) }
 }
 
-/// When which connection is to be looked at.
-#[derive(Debug)]
-pub(super) struct Agenda {
-    entries: BinaryHeap<Reverse<(Time, u64, u32)>>,
-    tick_micros: u64,
-}
-
-/// One connection's place in the agenda: only the entry with this time counts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Appointment(Time);
-
-impl Appointment {
-    pub(super) const NONE: Self = Self(Time::NEVER);
-}
-
-impl Agenda {
-    pub(super) fn new(clocks: &Clocks) -> Self {
-        let shortest =
-            clocks.heartbeat.min(clocks.handshake_timeout).min(clocks.frame_timeout).min(clocks.outbox_stall);
-        let tick = u64::try_from(shortest.as_micros() / 8).unwrap_or(TICK_MICROS_MAX);
-        Self { entries: BinaryHeap::new(), tick_micros: tick.clamp(1_000, TICK_MICROS_MAX) }
-    }
-
-    /// Looks at a connection at this time, unless an earlier look is due anyway.
-    pub(super) fn at_latest(&mut self, time: Time, place: u32, serial: u64, appointment: &mut Appointment) {
-        if time < appointment.0 {
-            let time = Time(time.0.div_ceil(self.tick_micros).saturating_mul(self.tick_micros));
-            *appointment = Appointment(time);
-            self.entries.push(Reverse((time, serial, place)));
-        }
-    }
-
-    /// The next connection that is due, with the time of its entry; see [`Self::keeps`].
-    pub(super) fn pop_due(&mut self, now: Time) -> Option<(Time, u64, u32)> {
-        let due = self.entries.peek().is_some_and(|Reverse((time, ..))| *time <= now);
-        if due { self.entries.pop().map(|Reverse(entry)| entry) } else { None }
-    }
-
-    /// Whether an entry is the connection's latest appointment; if so, it has none from now on.
-    pub(super) fn keeps(time: Time, appointment: &mut Appointment) -> bool {
-        let keeps = appointment.0 == time;
-        if keeps {
-            *appointment = Appointment::NONE;
-        }
-        keeps
-    }
-
-    pub(super) fn next(&self) -> Option<Time> {
-        self.entries.peek().map(|Reverse((time, ..))| *time)
-    }
-
-    pub(super) fn shrink(&mut self) {
-        self.entries.shrink_to(self.entries.len() * 2);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,21 +330,5 @@ mod tests {
         );
         session.heard(seconds(60));
         assert_eq!(look(&mut session, 60, drip(60, 2, 60), false), Verdict::Over(Cause::Frame));
-    }
-
-    #[test]
-    fn only_the_last_appointment_counts() {
-        let mut agenda = Agenda::new(&CLOCKS);
-        let mut appointment = Appointment::NONE;
-        agenda.at_latest(seconds(9), 1, 7, &mut appointment);
-        agenda.at_latest(seconds(12), 1, 7, &mut appointment);
-        agenda.at_latest(seconds(3), 1, 7, &mut appointment);
-        assert_eq!(agenda.pop_due(seconds(2)), None);
-        let (time, serial, place) = agenda.pop_due(seconds(3)).unwrap();
-        assert_eq!((serial, place), (7, 1));
-        assert!(Agenda::keeps(time, &mut appointment));
-        let (stale, ..) = agenda.pop_due(seconds(20)).unwrap();
-        assert!(!Agenda::keeps(stale, &mut appointment));
-        assert_eq!(agenda.next(), None);
     }
 }

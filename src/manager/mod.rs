@@ -1,13 +1,15 @@
 //! The manager: the scheduler, and around it the sockets, the clock and the owner's handle.
 //!
-//! In reading order: [`handle`] is the way in; `driver` is the one task, and its turn; `accept`, `greeting` and `admission` let
+//! In reading order: `builder` and [`handle`] are the way in; `driver` is the one task, and its turn; `accept`, `greeting` and `admission` let
 //! connections in; `session` is the table of them; `reading` and `writing` are the two halves of a turn, with `translate`
-//! between the words of the wire and those of the scheduler, and `outgoing` between messages and writes; `liveness` decides
+//! between the words of the wire and those of the scheduler, and `outgoing` between messages and writes; `liveness` and `agenda` decide
 //! who is still there; `stopping` is the way out. `ready` tells which sockets have something to do. `status` and `events`
 //! are for people.
 
 mod accept;
 mod admission;
+mod agenda;
+mod builder;
 mod config;
 mod descriptors;
 mod driver;
@@ -28,10 +30,11 @@ mod stream;
 mod translate;
 mod writing;
 
+pub use builder::Builder;
 pub use config::Config;
 pub use error::Error;
 pub use events::{Events, Notice, Watched};
-pub use handle::{Builder, Manager, SystemReport};
+pub use handle::{Manager, SystemReport};
 pub use proletariat_scheduler::selector;
 pub use stream::Duplex;
 

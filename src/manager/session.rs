@@ -1,7 +1,8 @@
 //! A connection, and the table of all of them.
 
 use super::admission::EVERYTHING;
-use super::liveness::{Agenda, Appointment, Clocks, Liveness, Phase};
+use super::agenda::{Agenda, Appointment};
+use super::liveness::{Clocks, Liveness, Phase};
 use super::outgoing::Outgoing;
 use super::places::Places;
 use super::ready::{Bell, Doorbell};

@@ -27,7 +27,7 @@ use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
-use write::write_all_ready;
+use write::{Leave, write_all_ready};
 
 /// Room for one read. Large enough that a busy connection needs few reads, small enough for one per task.
 const READ_BYTES: usize = 64 * 1024;
@@ -37,8 +37,6 @@ const READS_PER_TURN: usize = 8;
 const WET_TURNS_MAX: u32 = 64;
 /// Commands taken in one turn.
 const COMMANDS_PER_TURN: usize = 4_096;
-/// Slices of one write: what a system takes at most, or near it.
-const SLICES_PER_WRITE: usize = 64;
 /// The machine is not asked for more while so many bytes wait to be written: what it still holds can be aborted
 /// without having been sent.
 pub const OUTBOX_MARK_BYTES: usize = 1024 * 1024;
@@ -155,12 +153,6 @@ enum Wire<S> {
     Opening(Opening<S>),
     Greeting(S, Greeting),
     Up(S),
-}
-
-#[derive(Clone, Copy)]
-struct Leave {
-    until: Time,
-    shut: bool,
 }
 
 /// Whether there may be more to do at once.

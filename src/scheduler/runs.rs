@@ -2,15 +2,12 @@
 
 use crate::action::{Action, Notice, Outcome};
 use crate::aside::{PAUSE_MILLIS_MIN, longer};
-use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
-use crate::records::{Job, Place, Run};
+use crate::records::{Place, Run};
+use crate::run_limits::run_end;
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey, PeerKey};
-use core::time::Duration;
 use proletariat_protocol::{AssignmentId, ErrorCode, HandBackReason, Payload, Time, WorkResult};
 
-/// How much later than the worker the manager enforces a run limit itself, in milliseconds.
-const BACKSTOP_MILLIS: u64 = 1_000;
 /// Starts are reported up to 100 ms late, so the manager's idea of a run's end may be later than the worker's by this.
 const LATENESS_MILLIS: u64 = 250;
 /// So many hand-backs as unfit in a row count as busy.
@@ -50,111 +47,6 @@ impl Scheduler {
             self.set_run_alarm(now, next);
             next = self.jobs[next].next;
         }
-    }
-
-    /// Rings at the end of the run's limit; whether that counts or the backstop does is seen then.
-    pub(crate) fn set_run_alarm(&mut self, now: Time, key: JobKey) {
-        let job = &self.jobs[key];
-        let sequence = job.sequence();
-        let Place::Assigned(assignment) = self.executions[job.execution].place else {
-            return;
-        };
-        let Some(started) = self.assignments[assignment].started() else {
-            return;
-        };
-        if let Some(end) = run_end(job, started) {
-            self.deadlines.set(now, end, Alarm::Run { job: key, sequence });
-        }
-    }
-
-    /// When the manager ends the run of a job itself, if it is running and has a limit.
-    pub(crate) fn run_ends_at(&self, job: &Job) -> Option<Time> {
-        let Place::Assigned(key) = self.executions[job.execution].place else {
-            return None;
-        };
-        let assignment = &self.assignments[key];
-        let started = assignment.started()?;
-        let end = run_end(job, started)?;
-        // The worker ends the run at the latest end that any job allows: for that one the manager is the backstop only.
-        // A worker without a limit ends nothing.
-        let told = started.plus_millis(u64::from(assignment.told_limit_ms));
-        let by_worker = assignment.told_limit_ms > 0 && end >= told;
-        Some(if by_worker { end.plus_millis(BACKSTOP_MILLIS) } else { end })
-    }
-
-    /// The longest run that any waiting job allows, in milliseconds from its start, if that is known; 0: no limit.
-    pub(crate) fn run_limit(&self, execution: ExecutionKey, started: Option<Time>) -> u32 {
-        let row = &self.executions[execution];
-        if row.flags.shared {
-            return self.similar.run_limit(execution, started);
-        }
-        self.jobs[row.first].run_timeout_ms
-    }
-
-    /// When a job that joins now wants the run to end that has started already; [`Time::NEVER`] if it sets no limit.
-    pub(crate) fn late_end(&self, job: &Job) -> Option<Time> {
-        let Place::Assigned(key) = self.executions[job.execution].place else {
-            return None;
-        };
-        let started = self.assignments[key].started()?;
-        Some(run_end(job, started).unwrap_or(Time::NEVER))
-    }
-
-    /// What is left of the longest call that waits for an execution.
-    pub(crate) fn rest(&self, now: Time, execution: ExecutionKey) -> Option<Duration> {
-        let (mut next, mut latest) = (self.executions[execution].first, Time::ZERO);
-        while !next.is_none() {
-            let job = &self.jobs[next];
-            latest = latest.max(job.deadline);
-            next = job.next;
-        }
-        (latest != Time::NEVER).then(|| latest.since(now))
-    }
-
-    /// A job that joined a run may allow it more time.
-    pub(crate) fn extend_run_limit(&mut self, execution: ExecutionKey, job: JobKey) {
-        let Place::Assigned(key) = self.executions[execution].place else {
-            return;
-        };
-        let (told, job) = (self.assignments[key].told_limit_ms, &self.jobs[job]);
-        let own = match self.assignments[key].started() {
-            None => job.run_timeout_ms,
-            Some(started) => run_end(job, started).map_or(0, |end| limit_until(started, end)),
-        };
-        if told != 0 && (own == 0 || own > told) {
-            self.tell_run_limit(key, own);
-        }
-    }
-
-    /// A job that left a run may have been the one that allowed it the most time.
-    pub(crate) fn shorten_run_limit(&mut self, execution: ExecutionKey, left: &Job) {
-        let Place::Assigned(key) = self.executions[execution].place else {
-            return;
-        };
-        let (told, started) = (self.assignments[key].told_limit_ms, self.assignments[key].started());
-        let own = match started {
-            None => left.run_timeout_ms,
-            Some(started) => run_end(left, started).map_or(0, |end| limit_until(started, end)),
-        };
-        if own != 0 && own < told {
-            return;
-        }
-        let limit = self.run_limit(execution, started);
-        if limit != told {
-            self.tell_run_limit(key, limit);
-        }
-    }
-
-    fn tell_run_limit(&mut self, key: AssignmentKey, limit_ms: u32) {
-        let assignment = &mut self.assignments[key];
-        assignment.limit_moved = true;
-        if !self.peers[assignment.worker].abilities.takes_run_limits {
-            return;
-        }
-        assignment.told_limit_ms = limit_ms;
-        let (worker, id) = (self.peers[assignment.worker].id, assignment.id);
-        let run_limit = (limit_ms > 0).then(|| Duration::from_millis(u64::from(limit_ms)));
-        self.actions.push(Action::SetRunLimit { worker, assignment: id, run_limit });
     }
 
     pub(crate) fn finished(
@@ -394,16 +286,6 @@ impl Scheduler {
         }
         self.finish_execution(execution, &Outcome::Error(ErrorCode::Crash, text));
     }
-}
-
-/// When the run of a job ends by its own clock: it starts with the run or with its joining, whichever is later.
-fn run_end(job: &Job, started: Time) -> Option<Time> {
-    (job.run_timeout_ms > 0).then(|| started.max(job.since).plus_millis(u64::from(job.run_timeout_ms)))
-}
-
-/// A limit in milliseconds from the start; never 0, which would be none.
-fn limit_until(started: Time, end: Time) -> u32 {
-    u32::try_from(end.since(started).as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 fn error(code: ErrorCode) -> Outcome {

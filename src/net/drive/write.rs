@@ -1,11 +1,23 @@
 //! The writing half of a turn.
 
-use super::{Leave, SLICES_PER_WRITE};
 use crate::net::Outbox;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use proletariat_protocol::Time;
 use std::io::{self, IoSlice};
 use tokio::io::AsyncWrite;
+
+/// Slices of one write: what a system takes at most, or near it.
+const SLICES_PER_WRITE: usize = 64;
+
+/// We have said goodbye.
+#[derive(Clone, Copy)]
+pub(super) struct Leave {
+    /// The manager closes by then, or we do.
+    pub(super) until: Time,
+    /// Our half has been ended.
+    pub(super) shut: bool,
+}
 
 /// Writes until the stream takes no more or nothing waits; then one flush, and the end of our half when we leave.
 /// `unflushed`: whether the stream may hold back something that was written.
