@@ -25,7 +25,9 @@ Examples:
   worker --builtin sleep --kinds sleep        jobs like 100ms or 2s take that long
   worker --builtin arith                      multiplies and adds: {\"a\":3,\"b\":4} of kind mult or add
   worker --builtin lookup --table table.txt --slots 32
-                                              answers batches of ip:command, see client batch";
+                                              answers batches of ip:command, see client batch
+  worker --http http://127.0.0.1:8080 --kinds mult,add --slots 1
+                                              posts jobs to a service: /mult and /add";
 
 /// A worker: offers slots to a manager and runs jobs in them.
 #[derive(Parser, Debug)]

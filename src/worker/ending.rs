@@ -20,8 +20,8 @@ pub enum Ending {
     Done(Payload),
     /// The work failed for good; the caller gets `EWORK` with this message.
     Failed(String),
-    /// The work is done, but its result is larger than the manager takes; the caller gets `ELARGEMSG` with this message. For
-    /// handlers that see it coming; a [`Done`](Self::Done) that is too large becomes the same.
+    /// The work is done, but its result is larger than the manager takes; the caller gets `ELARGEMSG`, the manager this message.
+    /// For handlers that see it coming; a [`Done`](Self::Done) that is too large becomes the same.
     TooLarge(String),
     /// The work was not done and somebody else shall have it. Never counts as an attempt.
     HandBack(HandBackReason),

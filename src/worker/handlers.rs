@@ -1,9 +1,11 @@
 //! Handlers that are ready to use.
 
 mod arith;
+mod http;
 mod lookup;
 
 pub use arith::{Arith, Operation};
+pub use http::{Http, HttpTarget, HttpTargetError};
 pub use lookup::{Lookup, LookupCommand, TableFault};
 
 use super::{Ending, Handler, Run};

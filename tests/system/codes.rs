@@ -261,7 +261,7 @@ fn a_handler_that_fails_or_panics_fails_its_job_alone() {
     assert!(lines[0].starts_with("error EWORK: ") && lines[0].contains("out of cheese"), "{lines:?}");
     assert!(lines[1].starts_with("error EWORK: ") && lines[1].contains("no such file"), "{lines:?}");
     assert_eq!(lines[2], "work");
-    assert_eq!(lines[3], "error ELARGEMSG: seen coming");
+    assert!(lines[3].starts_with("error ELARGEMSG: "), "{lines:?}");
     manager.until_idle();
 }
 

@@ -165,11 +165,12 @@ fn help_and_version_are_data() {
 }
 
 /// The tests of options, as text.
-const TESTS: [&str; 8] = [
+const TESTS: [&str; 9] = [
     include_str!("batch.rs"),
     include_str!("calls.rs"),
     include_str!("demo.rs"),
     include_str!("encryption.rs"),
+    include_str!("http.rs"),
     include_str!("managers.rs"),
     include_str!("messages.rs"),
     include_str!("options.rs"),

@@ -15,6 +15,7 @@ mod encryption;
 mod files;
 mod growth;
 mod harness;
+mod http;
 mod losses;
 mod managers;
 mod messages;

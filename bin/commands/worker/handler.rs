@@ -4,11 +4,11 @@ use crate::exit::{Exit, Failure};
 use crate::options::{Layer, Sources};
 use clap::{Args, ValueEnum};
 use proletariat::worker::Builder;
-use proletariat::worker::handlers::{Arith, Echo, Lookup, Sleep};
+use proletariat::worker::handlers::{Arith, Echo, Http, HttpTarget, Lookup, Sleep};
 use std::path::{Path, PathBuf};
 
 /// The options that name a handler; a worker has one.
-const HANDLERS: [&str; 1] = ["builtin"];
+const HANDLERS: [&str; 2] = ["builtin", "http"];
 
 /// What does the work.
 #[derive(Args, Clone, Debug)]
@@ -17,6 +17,9 @@ pub(super) struct HandlerOptions {
     /// A handler that comes with the worker
     #[arg(long)]
     builtin: Option<Builtin>,
+    /// One POST per job: {kind} in the URL stands for the kind, else /KIND is appended; http only
+    #[arg(long, value_name = "URL", value_parser = http_target)]
+    http: Option<HttpTarget>,
     /// For --builtin lookup: its rows ip:command:response:wait, one a line
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
@@ -47,6 +50,7 @@ pub(super) enum Chosen {
     Sleep,
     Arith(Arith),
     Lookup(Lookup),
+    Http(Http),
 }
 
 impl HandlerOptions {
@@ -57,8 +61,10 @@ impl HandlerOptions {
             return Err(Failure::usage("--table is for --builtin lookup"));
         }
         match named {
-            None => Ok(Chosen::Unnamed),
-            Some(_) => self.builtin(),
+            Some("http") => {
+                Ok(self.http.clone().map_or(Chosen::Unnamed, |target| Chosen::Http(Http::new(target))))
+            }
+            _ => self.builtin(),
         }
     }
 
@@ -103,6 +109,10 @@ fn lookup(path: &Path) -> Result<Lookup, Failure> {
     Ok(lookup)
 }
 
+fn http_target(url: &str) -> Result<HttpTarget, String> {
+    HttpTarget::parse(url).map_err(|error| error.to_string())
+}
+
 fn time_scale(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok().filter(|factor| (0.0..=1_000.0).contains(factor));
     factor.ok_or_else(|| "expected a factor from 0 to 1000, like 0.1".into())
@@ -114,7 +124,7 @@ impl Chosen {
         match self {
             Self::Arith(_) => &["mult", "add"],
             Self::Lookup(_) => &["lookup"],
-            Self::Unnamed | Self::Echo | Self::Sleep => &[],
+            Self::Unnamed | Self::Echo | Self::Sleep | Self::Http(_) => &[],
         }
     }
 
@@ -129,6 +139,7 @@ impl Chosen {
             Self::Sleep => builder.handler(Sleep),
             Self::Arith(arith) => builder.handler(arith),
             Self::Lookup(lookup) => builder.handler(lookup),
+            Self::Http(http) => builder.handler(http),
         }
     }
 }
