@@ -27,7 +27,8 @@ Examples:
   worker --builtin lookup --table table.txt --slots 32
                                               answers batches of ip:command, see client batch
   worker --http http://127.0.0.1:8080 --kinds mult,add --slots 1
-                                              posts jobs to a service: /mult and /add";
+                                              posts jobs to a service: /mult and /add
+  worker --run 'convert {} png:-' --slots 4   a process per job, at most four at a time";
 
 /// A worker: offers slots to a manager and runs jobs in them.
 #[derive(Parser, Debug)]
@@ -91,7 +92,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let _log = begin(&parsed.options.common, &parsed.warnings, "info");
     let address = parsed.options.common.address(&parsed.sources)?;
     let drain_timeout = parsed.options.drain.drain_timeout;
-    let chosen = parsed.options.handler.chosen(&parsed.sources)?;
+    let chosen = parsed.options.handler.chosen(&parsed.sources, parsed.options.kill_grace)?;
     let token = parsed.options.secrets.token()?;
     let tls = parsed.options.secrets.tls()?;
     let mut builder = builder(parsed.options, chosen).host(&address.host).port(address.port);

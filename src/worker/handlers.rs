@@ -3,10 +3,12 @@
 mod arith;
 mod http;
 mod lookup;
+mod run;
 
 pub use arith::{Arith, Operation};
 pub use http::{Http, HttpTarget, HttpTargetError};
 pub use lookup::{Lookup, LookupCommand, TableFault};
+pub use run::RunProgram;
 
 use super::{Ending, Handler, Run};
 use core::time::Duration;

@@ -165,7 +165,7 @@ fn help_and_version_are_data() {
 }
 
 /// The tests of options, as text.
-const TESTS: [&str; 9] = [
+const TESTS: [&str; 10] = [
     include_str!("batch.rs"),
     include_str!("calls.rs"),
     include_str!("demo.rs"),
@@ -174,6 +174,7 @@ const TESTS: [&str; 9] = [
     include_str!("managers.rs"),
     include_str!("messages.rs"),
     include_str!("options.rs"),
+    include_str!("run.rs"),
     include_str!("security.rs"),
 ];
 

@@ -1,7 +1,7 @@
 //! `worker --http`: what each answer of a service, and none, does to the job.
 
 use crate::harness::{Manager, Running, Test, nobody, until};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 

@@ -22,6 +22,7 @@ mod messages;
 mod options;
 mod readme;
 mod restarts;
+mod run;
 mod security;
 mod selectors;
 mod similar;

@@ -4,11 +4,12 @@ use crate::exit::{Exit, Failure};
 use crate::options::{Layer, Sources};
 use clap::{Args, ValueEnum};
 use proletariat::worker::Builder;
-use proletariat::worker::handlers::{Arith, Echo, Http, HttpTarget, Lookup, Sleep};
+use proletariat::worker::handlers::{Arith, Echo, Http, HttpTarget, Lookup, RunProgram, Sleep};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The options that name a handler; a worker has one.
-const HANDLERS: [&str; 2] = ["builtin", "http"];
+const HANDLERS: [&str; 3] = ["builtin", "http", "run"];
 
 /// What does the work.
 #[derive(Args, Clone, Debug)]
@@ -20,6 +21,12 @@ pub(super) struct HandlerOptions {
     /// One POST per job: {kind} in the URL stands for the kind, else /KIND is appended; http only
     #[arg(long, value_name = "URL", value_parser = http_target)]
     http: Option<HttpTarget>,
+    /// A process per job, without a shell: the payload on its standard input, and as one argument in place of {}
+    #[arg(long, value_name = "COMMAND", value_parser = run_program)]
+    run: Option<RunProgram>,
+    /// With --run: what the program writes is sent while it runs, too
+    #[arg(long)]
+    stream: bool,
     /// For --builtin lookup: its rows ip:command:response:wait, one a line
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
@@ -51,16 +58,23 @@ pub(super) enum Chosen {
     Arith(Arith),
     Lookup(Lookup),
     Http(Http),
+    Run(RunProgram),
 }
 
 impl HandlerOptions {
     /// The one handler that is named. What is named in a stronger place (a flag) beats what is named in a weaker one (a file).
-    pub(super) fn chosen(&self, sources: &Sources) -> Result<Chosen, Failure> {
+    pub(super) fn chosen(&self, sources: &Sources, kill_grace: Duration) -> Result<Chosen, Failure> {
         let named = named(sources)?;
         if self.table.is_some() && self.builtin != Some(Builtin::Lookup) {
             return Err(Failure::usage("--table is for --builtin lookup"));
         }
+        if self.stream && named != Some("run") {
+            return Err(Failure::usage("--stream is for --run"));
+        }
         match named {
+            Some("run") => Ok(self.run.clone().map_or(Chosen::Unnamed, |program| {
+                Chosen::Run(program.kill_grace(kill_grace).stream(self.stream))
+            })),
             Some("http") => {
                 Ok(self.http.clone().map_or(Chosen::Unnamed, |target| Chosen::Http(Http::new(target))))
             }
@@ -113,6 +127,11 @@ fn http_target(url: &str) -> Result<HttpTarget, String> {
     HttpTarget::parse(url).map_err(|error| error.to_string())
 }
 
+fn run_program(line: &str) -> Result<RunProgram, String> {
+    RunProgram::parse(line)
+        .ok_or_else(|| "expected a program and its arguments, with all quotes closed".into())
+}
+
 fn time_scale(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok().filter(|factor| (0.0..=1_000.0).contains(factor));
     factor.ok_or_else(|| "expected a factor from 0 to 1000, like 0.1".into())
@@ -124,7 +143,7 @@ impl Chosen {
         match self {
             Self::Arith(_) => &["mult", "add"],
             Self::Lookup(_) => &["lookup"],
-            Self::Unnamed | Self::Echo | Self::Sleep | Self::Http(_) => &[],
+            Self::Unnamed | Self::Echo | Self::Sleep | Self::Http(_) | Self::Run(_) => &[],
         }
     }
 
@@ -140,6 +159,7 @@ impl Chosen {
             Self::Arith(arith) => builder.handler(arith),
             Self::Lookup(lookup) => builder.handler(lookup),
             Self::Http(http) => builder.handler(http),
+            Self::Run(program) => builder.handler(program),
         }
     }
 }
