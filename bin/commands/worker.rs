@@ -28,7 +28,9 @@ Examples:
                                               answers batches of ip:command, see client batch
   worker --http http://127.0.0.1:8080 --kinds mult,add --slots 1
                                               posts jobs to a service: /mult and /add
-  worker --run 'convert {} png:-' --slots 4   a process per job, at most four at a time";
+  worker --run 'convert {} png:-' --slots 4   a process per job, at most four at a time
+  worker --collect '[\"./prog\",\"-workerId\",\"{id}\",\"-port\",\"{port}\"]'
+                                              copies of a program for client collect --host";
 
 /// A worker: offers slots to a manager and runs jobs in them.
 #[derive(Parser, Debug)]
@@ -44,7 +46,7 @@ pub struct WorkerOptions {
     /// Slots guaranteed to priority ranges: lower bound = slots, comma-separated
     #[arg(long, value_name = "BOUND=SLOTS", value_parser = guarantees)]
     priority_slots: Option<Guarantees>,
-    /// Kinds of jobs to take [default: any; of arith mult,add; of lookup lookup]
+    /// Kinds of jobs to take [default: any; of arith mult,add; of lookup lookup; of --collect collect]
     #[arg(long, value_name = "KIND,…", value_parser = kinds)]
     kinds: Option<KindNames>,
     #[command(flatten)]

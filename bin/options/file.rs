@@ -15,7 +15,34 @@ pub(super) const CONFIG: &str = "config";
 pub(super) fn read(path: &Path, known: &Known) -> Result<BTreeMap<String, String>, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    let values = if text.trim_start().starts_with('{') { json_values } else { values };
     values(&text, known).map_err(|(line, reason)| Failure::usage(format!("{name}:{line}: {reason}")))
+}
+
+/// The ancestor's names of keys, and ours.
+const ANCESTORS_KEYS: [(&str, &str); 1] = [("numberOfWorkers", "workers")];
+
+/// The same of a file that is one JSON object, as the ancestor's `config.json`: strings, numbers and booleans.
+fn json_values(text: &str, known: &Known) -> Result<BTreeMap<String, String>, (usize, String)> {
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| (error.line(), error.to_string()))?;
+    let mut values = BTreeMap::new();
+    for (key, value) in object {
+        let fault = |reason: String| (line_of(text, text.find(&format!("\"{key}\"")).unwrap_or(0)), reason);
+        let ours = ANCESTORS_KEYS.iter().find(|(ancestors, _)| *ancestors == key).map(|(_, ours)| *ours);
+        let name = ours.unwrap_or(&key);
+        let arg = known.get(name).filter(|_| name != CONFIG);
+        let arg = arg.ok_or_else(|| fault(format!("unknown key {key:?}")))?;
+        let text = match value {
+            serde_json::Value::String(text) => text,
+            serde_json::Value::Number(number) => number.to_string(),
+            serde_json::Value::Bool(on) => on.to_string(),
+            _ => return Err(fault(format!("{key}: expected a string, a number, true or false"))),
+        };
+        check(arg, OsStr::new(&text)).map_err(|reason| fault(format!("{key}: {reason}")))?;
+        values.insert(name.to_owned(), text);
+    }
+    Ok(values)
 }
 
 /// The text value of each key, or line and reason of the first fault.
@@ -151,6 +178,28 @@ mod tests {
             assert_eq!(found, line, "{text}: {error}");
             assert!(error.starts_with(reason), "{text}: {error}");
             assert!(!error.contains('\n'), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_json_object_is_a_file_too() {
+        let known = |name: &'static str| {
+            let arg = Arg::new(name).value_parser(value_parser!(u16));
+            (name.to_owned(), arg)
+        };
+        let known: Known = [known("workers"), known("samples")].into();
+        let values = json_values("{\n \"numberOfWorkers\": 4,\n\"samples\": \"7\"}", &known).unwrap();
+        let expected = [("samples", "7"), ("workers", "4")];
+        assert_eq!(values, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        for (text, line, reason) in [
+            ("{\n\"number\": 4}", 2, "unknown key"),
+            ("{\"samples\": []}", 1, "expected"),
+            ("{\n\n\"samples\": -1}", 3, "samples: invalid value"),
+            ("{\n\"samples\"", 2, ""),
+        ] {
+            let (found, error) = json_values(text, &known).expect_err(text);
+            assert_eq!(found, line, "{text}: {error}");
+            assert!(error.starts_with(reason), "{text}: {error}");
         }
     }
 

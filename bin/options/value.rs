@@ -87,6 +87,15 @@ pub fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected a size like 20MiB, 64kB or a number of bytes".into())
 }
 
+/// A factor for artificial times, 0 to 1000.
+///
+/// # Errors
+/// Says what was expected.
+pub fn time_scale(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor| (0.0..=1_000.0).contains(factor));
+    factor.ok_or_else(|| "expected a factor from 0 to 1000, like 0.1".into())
+}
+
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -318,5 +327,13 @@ mod tests {
         assert_eq!(kinds("a,,b"), Err("a kind has 1 to 128 bytes, this one 0".into()));
         assert_eq!(kinds(&"k".repeat(129)), Err("a kind has 1 to 128 bytes, this one 129".into()));
         assert!(kinds(&"k".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn factors() {
+        assert_eq!(time_scale("0.1"), Ok(0.1));
+        for text in ["", "-1", "NaN", "inf", "1001", "x"] {
+            assert!(time_scale(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Handlers that are ready to use.
 
 mod arith;
+mod collect;
 mod http;
 mod lookup;
 mod run;
 
 pub use arith::{Arith, Operation};
+pub use collect::{Collect, CollectOrder};
 pub use http::{Http, HttpTarget, HttpTargetError};
 pub use lookup::{Lookup, LookupCommand, TableFault};
 pub use run::RunProgram;

@@ -165,15 +165,17 @@ fn help_and_version_are_data() {
 }
 
 /// The tests of options, as text.
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 12] = [
     include_str!("batch.rs"),
     include_str!("calls.rs"),
+    include_str!("collect.rs"),
     include_str!("demo.rs"),
     include_str!("encryption.rs"),
     include_str!("http.rs"),
     include_str!("managers.rs"),
     include_str!("messages.rs"),
     include_str!("options.rs"),
+    include_str!("planner.rs"),
     include_str!("run.rs"),
     include_str!("security.rs"),
 ];
@@ -184,7 +186,19 @@ fn every_option_of_the_help_is_in_a_test() {
     for (name, commands) in [
         ("manager", &[&[][..]][..]),
         ("worker", &[&[][..]]),
-        ("client", &[&[][..], &["work"], &["sysmsg"], &["status"], &["demo"], &["batch"]]),
+        (
+            "client",
+            &[
+                &[][..],
+                &["work"],
+                &["sysmsg"],
+                &["status"],
+                &["demo"],
+                &["demo", "planner"],
+                &["batch"],
+                &["collect"],
+            ],
+        ),
     ] {
         for command in commands {
             let help = test.run(name, &[command, &["--help"][..]].concat()).expect(0).text();

@@ -1,6 +1,7 @@
 //! `client`: pushes jobs and gets the answers back; asks the manager; tells the others.
 
 mod batch;
+mod collect;
 mod demo;
 mod in_order;
 mod interrupt;
@@ -33,9 +34,13 @@ Examples:
   client work --individual --output jsonl a b c
                                               results as they come, as JSON
   client batch commands.txt --group 16        a file of commands in batches, and the sum of the answers
+  client collect --samples 150 -- ./worker -workerId {id} -port {port}
+                                              copies of a program on free ports, their samples merged
   client sysmsg '{\"do\":\"something\"}'        tells everybody else
   client status --watch                       workers, queues and peers, again and again
   client demo                                 a whole fleet in one process; needs nothing else
+  client demo planner --tasks 100 --time-scale 0.1
+                                              tasks for thirty HTTP services
 
 Exit codes: 0 done, 1 some job failed, 2 usage, 3 no manager, 4 timed out, 5 refused, 130 interrupted.";
 
@@ -73,6 +78,8 @@ enum ClientCommand {
     Work(work::WorkOptions),
     /// Sends a file of commands in batches and sums the answers
     Batch(batch::BatchOptions),
+    /// Runs copies of a program and merges their streams of samples
+    Collect(collect::CollectOptions),
     /// Sends a message to other peers, or prints those that come
     Sysmsg(sysmsg::SysmsgOptions),
     /// Shows the manager's state
@@ -103,9 +110,12 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
         match command {
             ClientCommand::Work(options) => work::run(options, &manager, interrupt).await,
             ClientCommand::Batch(options) => batch::run(options, &manager, interrupt).await,
+            ClientCommand::Collect(options) => {
+                collect::run(options, &manager, &parsed.sources, interrupt).await
+            }
             ClientCommand::Sysmsg(options) => sysmsg::run(options, &manager, interrupt).await,
             ClientCommand::Status(options) => status::run(&options, &manager, interrupt).await,
-            ClientCommand::Demo(options) => demo::run(options, interrupt).await,
+            ClientCommand::Demo(options) => demo::run(options, &manager, &parsed.sources, interrupt).await,
         }
     })
 }

@@ -4,12 +4,12 @@ use crate::exit::{Exit, Failure};
 use crate::options::{Layer, Sources};
 use clap::{Args, ValueEnum};
 use proletariat::worker::Builder;
-use proletariat::worker::handlers::{Arith, Echo, Http, HttpTarget, Lookup, RunProgram, Sleep};
+use proletariat::worker::handlers::{Arith, Collect, Echo, Http, HttpTarget, Lookup, RunProgram, Sleep};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The options that name a handler; a worker has one.
-const HANDLERS: [&str; 3] = ["builtin", "http", "run"];
+const HANDLERS: [&str; 4] = ["builtin", "http", "run", "collect"];
 
 /// What does the work.
 #[derive(Args, Clone, Debug)]
@@ -27,11 +27,14 @@ pub(super) struct HandlerOptions {
     /// With --run: what the program writes is sent while it runs, too
     #[arg(long)]
     stream: bool,
+    /// Copies of a program that stream samples over HTTP, for client collect; {id} and {port} are filled in
+    #[arg(long, value_name = "JSON", value_parser = collect)]
+    collect: Option<Collect>,
     /// For --builtin lookup: its rows ip:command:response:wait, one a line
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
     /// For --builtin arith: 1 takes 3 to 12 s for mult and 3 to 7 s for add, 0.1 a tenth of that, 0 no time
-    #[arg(long, value_name = "FACTOR", default_value = "0", value_parser = time_scale)]
+    #[arg(long, value_name = "FACTOR", default_value = "0", value_parser = crate::options::value::time_scale)]
     time_scale: f64,
 }
 
@@ -59,6 +62,7 @@ pub(super) enum Chosen {
     Lookup(Lookup),
     Http(Http),
     Run(RunProgram),
+    Collect(Collect),
 }
 
 impl HandlerOptions {
@@ -75,6 +79,10 @@ impl HandlerOptions {
             Some("run") => Ok(self.run.clone().map_or(Chosen::Unnamed, |program| {
                 Chosen::Run(program.kill_grace(kill_grace).stream(self.stream))
             })),
+            Some("collect") => Ok(self
+                .collect
+                .clone()
+                .map_or(Chosen::Unnamed, |collect| Chosen::Collect(collect.kill_grace(kill_grace)))),
             Some("http") => {
                 Ok(self.http.clone().map_or(Chosen::Unnamed, |target| Chosen::Http(Http::new(target))))
             }
@@ -132,9 +140,12 @@ fn run_program(line: &str) -> Result<RunProgram, String> {
         .ok_or_else(|| "expected a program and its arguments, with all quotes closed".into())
 }
 
-fn time_scale(text: &str) -> Result<f64, String> {
-    let factor = text.parse().ok().filter(|factor| (0.0..=1_000.0).contains(factor));
-    factor.ok_or_else(|| "expected a factor from 0 to 1000, like 0.1".into())
+fn collect(json: &str) -> Result<Collect, String> {
+    let words: Option<Vec<String>> = serde_json::from_str(json).ok();
+    let words = words.filter(|words| words.first().is_some_and(|name| !name.is_empty()));
+    words
+        .map(Collect::new)
+        .ok_or_else(|| r#"expected a program as JSON, like ["prog","-port","{port}"]"#.into())
 }
 
 impl Chosen {
@@ -143,6 +154,7 @@ impl Chosen {
         match self {
             Self::Arith(_) => &["mult", "add"],
             Self::Lookup(_) => &["lookup"],
+            Self::Collect(_) => &["collect"],
             Self::Unnamed | Self::Echo | Self::Sleep | Self::Http(_) | Self::Run(_) => &[],
         }
     }
@@ -160,6 +172,7 @@ impl Chosen {
             Self::Lookup(lookup) => builder.handler(lookup),
             Self::Http(http) => builder.handler(http),
             Self::Run(program) => builder.handler(program),
+            Self::Collect(collect) => builder.handler(collect),
         }
     }
 }
@@ -173,13 +186,5 @@ mod tests {
     fn the_default_kinds_are_those_of_the_operations() {
         let kinds = [Operation::Mult, Operation::Add].map(Operation::kind);
         assert_eq!(Chosen::Arith(Arith::default()).kinds(), kinds);
-    }
-
-    #[test]
-    fn factors() {
-        assert_eq!(time_scale("0.1"), Ok(0.1));
-        for text in ["", "-1", "NaN", "inf", "1001", "x"] {
-            assert!(time_scale(text).is_err(), "{text}");
-        }
     }
 }

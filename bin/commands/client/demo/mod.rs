@@ -3,10 +3,13 @@
 
 mod fleet;
 mod load;
+mod planner;
 mod report;
+mod services;
 
-use super::Interrupt;
+use super::{Interrupt, ManagerAt};
 use crate::exit::{Exit, Failure};
+use crate::options::Sources;
 use crate::output::Format;
 use fleet::Fleet;
 use load::Load;
@@ -26,10 +29,27 @@ pub(super) struct DemoOptions {
     /// human: a table; json: one object; quiet: nothing
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     output: Format,
+    #[command(subcommand)]
+    other: Option<OtherDemo>,
+}
+
+/// Another demo.
+#[derive(clap::Subcommand, Debug)]
+enum OtherDemo {
+    /// Tasks for HTTP services, some for all tasks and some for one type
+    Planner(planner::PlannerOptions),
 }
 
 /// Runs the demo. Needs nothing else running.
-pub(super) async fn run(options: DemoOptions, mut interrupt: Interrupt) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    options: DemoOptions,
+    manager: &ManagerAt,
+    sources: &Sources,
+    mut interrupt: Interrupt,
+) -> Result<Exit, Failure> {
+    if let Some(OtherDemo::Planner(planner)) = options.other {
+        return planner::run(planner, manager, sources, interrupt).await;
+    }
     let report = interrupt.or(demo(options.jobs)).await??;
     report.print(options.output)?;
     Ok(if report.is_complete() { Exit::Done } else { Exit::Failed })

@@ -1,0 +1,135 @@
+//! `client collect`, here and on the workers of a manager, with the stand-in of the examples.
+
+use crate::harness::{Ended, Test, until, within};
+use rustix::process::Signal;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The stand-in, built into the folder of the test, so that its processes are known by their path.
+fn stand_in(test: &Test) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples/samples.rs");
+    let program = test.path("samples");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let built = Command::new(rustc)
+        .args(["--edition", "2024", "-O", "-o"])
+        .arg(&program)
+        .arg(source)
+        .current_dir(test.path(""))
+        .status();
+    assert!(built.unwrap().success());
+    program
+}
+
+/// The processes that run this program.
+fn copies(program: &Path) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let runs = |entry: &std::fs::DirEntry| {
+        std::fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program)
+    };
+    processes.filter(runs).count()
+}
+
+fn words<'a>(program: &'a Path, options: &[&'a str], flags: &[&'a str]) -> Vec<&'a str> {
+    let copy = ["--", program.to_str().unwrap(), "-workerId", "{id}", "-port", "{port}"];
+    [&["collect"], options, &copy, flags].concat()
+}
+
+#[track_caller]
+fn assert_collected(ended: &Ended, workers: usize, samples: usize) {
+    let lines = ended.lines();
+    assert_eq!(lines[0], format!("Workers count: {workers}"));
+    assert_eq!(lines[1], format!("Sample data required: {samples}"));
+    let collected = lines[2].strip_prefix("Sample collected: ").unwrap();
+    assert_eq!(collected.split(',').filter(|sample| sample.starts_with("rnd=")).count(), samples);
+    assert_eq!(lines[3], format!("Number of samples: {samples}"));
+    assert!(lines[4].starts_with("Start: ") && lines[4].ends_with("ms"), "{lines:?}");
+}
+
+#[test]
+fn a_hundred_and_fifty_samples_within_ten_seconds() {
+    let test = Test::new();
+    let program = stand_in(&test);
+    let plain = test.start("client", &words(&program, &["--workers", "16", "--samples", "150"], &[]));
+    let ended = plain.close_input().ended().expect(0);
+    assert_collected(&ended, 16, 150);
+    assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
+    assert_eq!(copies(&program), 0, "copies are left");
+}
+
+#[test]
+fn copies_that_crash_are_replaced_and_their_samples_kept() {
+    let test = Test::new();
+    let program = stand_in(&test);
+    let options = ["--workers", "16", "--samples", "150"];
+    let ended = test.run("client", &words(&program, &options, &["-crash", "0.3"])).expect(0);
+    assert_collected(&ended, 16, 150);
+    assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
+    assert_eq!(copies(&program), 0, "copies are left");
+}
+
+#[test]
+fn the_copies_run_on_the_workers_of_a_manager() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let program = stand_in(&test);
+    let copy = json!([program, "-workerId", "{id}", "-port", "{port}"]).to_string();
+    let _one = manager.ready_worker(&["--slots", "2", "--collect", &copy]);
+    let _two = manager.ready_worker(&["--slots", "2", "--collect", &copy]);
+    assert_eq!(manager.workers()[0]["kinds"], json!(["collect"]));
+    let ended = manager.ask(&["collect", "--workers", "4", "--samples", "10"]).expect(0);
+    assert_collected(&ended, 4, 10);
+    assert_eq!(copies(&program), 0, "copies are left");
+}
+
+#[test]
+fn a_client_does_not_tell_other_hosts_what_to_execute() {
+    let test = Test::new();
+    let program = Path::new("/bin/true");
+    let ended = test.run("client", &words(program, &["--host", "127.0.0.1"], &[])).expect(2);
+    ended.said(&["worker --collect"]);
+}
+
+#[test]
+fn json_path_and_the_ancestors_file() {
+    let test = Test::new();
+    let program = stand_in(&test);
+    let file = test.file("config.json", "{ \"numberOfWorkers\": 3 }");
+    let file = file.to_str().unwrap();
+    let options = ["--config", file, "--samples", "5", "--path", "/rnd?n={n}", "--json", "--timeout", "30s"];
+    let document = test.run("client", &words(&program, &options, &[])).expect(0).json();
+    assert_eq!((&document["workers"], &document["required"]), (&json!(3), &json!(5)));
+    assert_eq!(document["samples"].as_array().unwrap().len(), 5);
+    let options = ["--config", file, "--workers", "2", "--samples", "2"];
+    assert_collected(&test.run("client", &words(&program, &options, &[])).expect(0), 2, 2);
+    let options = ["--workers", "1", "--samples", "2", "--path", "/wrong"];
+    let ended = test.run("client", &words(&program, &options, &[])).expect(1);
+    ended.said(&["0 of 2 samples", "GET /wrong: 404"]);
+    assert_eq!(copies(&program), 0, "copies are left");
+}
+
+#[test]
+fn what_cannot_be_is_an_error_and_no_loop() {
+    let test = Test::new();
+    let ended = test.run("client", &words(Path::new("no-such-program"), &["--workers", "2"], &[])).expect(1);
+    ended.said(&["0 of 150 samples", "no-such-program"]);
+    let ended = test.run("client", &words(Path::new("/bin/false"), &["--workers", "2"], &[])).expect(1);
+    ended.said(&["0 of 150 samples", "/bin/false: 6 copies without a sample", "exit status: 1"]);
+    test.run("client", &["collect", "--path", "x", "--", "prog"]).expect(2).said(&["--path"]);
+    test.run("worker", &["--collect", "prog"]).expect(2).said(&["--collect", "JSON"]);
+    test.run("worker", &["--collect", "[]"]).expect(2).said(&["--collect", "JSON"]);
+}
+
+#[test]
+fn no_copy_outlives_any_ending() {
+    let test = Test::new();
+    let program = stand_in(&test);
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)] {
+        let client = test.start("client", &words(&program, &["--workers", "5", "--samples", "1000"], &[]));
+        until("all copies run", || (copies(&program) == 5).then_some(()));
+        client.signal(signal);
+        assert_eq!(client.ended().code, code);
+        within(Duration::from_secs(3), "the copies are gone", || (copies(&program) == 0).then_some(()));
+    }
+}
