@@ -75,10 +75,7 @@ impl Encrypted {
                         return Poll::Pending;
                     }
                     Poll::Ready(Ok(stream)) => State::Open(Box::new(stream)),
-                    Poll::Ready(Err(error)) => {
-                        tracing::debug!(%error, "a TLS handshake failed");
-                        return Poll::Ready(Err(error));
-                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 },
                 State::Broken => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
                 state @ (State::Open(_) | State::Plain(_)) => {

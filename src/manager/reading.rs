@@ -46,7 +46,14 @@ impl Driver {
             let mut cx = Context::from_waker(&session.waker);
             match session.stream.poll_read(&mut cx, &mut self.buffer) {
                 Poll::Pending => return,
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return self.lose(place, now, None),
+                Poll::Ready(Ok(0)) => return self.lose(place, now, None),
+                Poll::Ready(Err(error)) => {
+                    if session.speaker.is_none() && session.stream.is_encrypted() {
+                        let why = greeting::safe_name(&format!("no TLS session: {error}"));
+                        self.acceptor.log_refusal(session.address, &why, now);
+                    }
+                    return self.lose(place, now, None);
+                }
                 Poll::Ready(Ok(bytes)) => {
                     session.liveness.heard(now);
                     self.received(place, bytes, now);

@@ -70,6 +70,11 @@ impl Stream {
         matches!(self, Self::Encrypted(stream) if stream.holds_back())
     }
 
+    /// Whether TLS was asked for.
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Encrypted(_))
+    }
+
     /// Whether TLS was asked for, and the peer does not speak it.
     pub(super) fn lacks_tls(&self) -> bool {
         matches!(self, Self::Encrypted(stream) if stream.is_plain())

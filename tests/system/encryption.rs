@@ -114,6 +114,7 @@ fn certificates_are_held_against_their_authority_and_name() {
     let manager = encrypted(&test, &certificates, &[]);
     let words = ["work", "x", "--connect-timeout", "1s"];
     client(&test, &manager, &others, &words).expect(3).said(&["certificate"]);
+    manager.process.until_it_says("no TLS session");
     let named = [&words[..], &["--tls-name", "elsewhere.example"]].concat();
     client(&test, &manager, &certificates, &named).expect(3).said(&["certificate"]);
     client(&test, &manager, &certificates, &["status"]).expect(0);
