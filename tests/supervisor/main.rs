@@ -1,5 +1,10 @@
 //! The guard and its children with real processes. The test program is itself the executable that becomes the guard, so it has
 //! a `main` of its own: the tests one after the other, or those whose name contains the first argument.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "all of it is test code, and it reports like a test harness"
+)]
 
 mod guard;
 

@@ -21,11 +21,9 @@
 //!
 //! A program that uses this calls [`run_if_asked`] first thing in its `main`:
 //!
-//! ```no_run
-//! fn main() {
-//!     proletariat::supervisor::guard::run_if_asked();
-//!     // …
-//! }
+//! ```
+//! // The first line of `main`:
+//! proletariat::supervisor::guard::run_if_asked();
 //! ```
 
 mod child;
