@@ -45,7 +45,6 @@ impl Ours {
         out.extend_from_slice(&5u64.to_le_bytes());
         out.extend_from_slice(b"peers");
         out.push(0);
-        out.extend_from_slice(&(20u64 << 20).to_le_bytes());
         out.extend_from_slice(&0u64.to_le_bytes());
         let n = (out.len() - at - 4) as u32;
         out[at..at + 4].copy_from_slice(&n.to_be_bytes());
