@@ -6,7 +6,7 @@
 //! that profits from a warm cache. Everything else about the manager is as usual.
 
 use proletariat::Manager;
-use proletariat::manager::selector::{Candidates, Random, Request, Selector};
+use proletariat::manager::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat::protocol::PeerId;
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ struct Sticky {
 }
 
 impl Selector for Sticky {
-    fn select(&mut self, job: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<PeerId> {
+    fn select(&mut self, job: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<Candidate> {
         let kind = job.kind.unwrap_or_default();
         let warm = self.last.get(kind).copied();
         let warm = among.iter().find(|candidate| Some(candidate.worker) == warm);
-        let picked = warm.or_else(|| among.weighted(random))?.worker;
-        self.last.insert(kind.to_owned(), picked);
+        let picked = warm.or_else(|| among.weighted(random))?;
+        self.last.insert(kind.to_owned(), picked.worker);
         Some(picked)
     }
 }

@@ -5,13 +5,13 @@ use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
 use crate::outbox::START_MILLIS_MAX;
 use crate::records::{Assignment, Place, Run};
-use crate::selector::{Candidates, Group, Request};
-use crate::tables::{AssignmentKey, ExecutionKey, FifoKey, PeerKey, PoolKey};
+use crate::selector::{Candidate, Candidates, Group, Request};
+use crate::tables::{AssignmentKey, ExecutionKey, PeerKey, PoolKey};
 use crate::waiting::Head;
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 use core::time::Duration;
-use proletariat_protocol::{AssignmentId, PeerId, Time};
+use proletariat_protocol::{AssignmentId, Time};
 use smallvec::SmallVec;
 
 /// What came of looking for a worker.
@@ -41,7 +41,9 @@ impl Scheduler {
             // What other pools took meanwhile may have changed what is best here.
             let present = entry(self, pool);
             if present.as_ref().is_some_and(|Reverse((best, _))| *best == head) {
-                self.dispatch_first(now, head.line);
+                let rival = first_rival(&heads, head);
+                let next = self.pools.pool(pool).best_but(head.line);
+                self.dispatch_line(now, pool, head, rival.into_iter().chain(next).min());
                 heads.extend(entry(self, pool));
             } else {
                 heads.extend(present);
@@ -50,9 +52,25 @@ impl Scheduler {
         self.pools.take_dirty();
     }
 
-    fn dispatch_first(&mut self, now: Time, line: FifoKey) {
-        let execution = self.take_first(line);
-        self.close_line(line, false);
+    /// Dispatches from one line as long as its first execution goes before `rival`, the best of all others, and the pool has
+    /// room for it. The pools learn of the line's new head once, at the end.
+    fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
+        let range = self.pools.pool(pool).range_of(head.priority.0);
+        let mut first = self.first_of(head.line);
+        while let Some((sequence, execution)) = first {
+            let goes_first = rival.is_none_or(|rival| Head { sequence, ..head } < rival);
+            if !goes_first || self.pools.pool(pool).trees[range].total() == 0 {
+                break;
+            }
+            self.take_first(head.line, sequence, execution);
+            self.dispatch_one(now, execution);
+            first = self.first_of(head.line);
+        }
+        self.set_head(head.line, first);
+        self.close_line(head.line, false);
+    }
+
+    fn dispatch_one(&mut self, now: Time, execution: ExecutionKey) {
         if self.executions[execution].flags.shared && !self.is_wanted(execution) {
             return self.drop_unwanted(now, execution);
         }
@@ -87,7 +105,7 @@ impl Scheduler {
     }
 
     fn choose(&mut self, now: Time, execution: ExecutionKey) -> Choice {
-        let Self { pools, peers, executions, kinds, aside, selector, random, .. } = self;
+        let Self { pools, executions, kinds, aside, selector, random, .. } = self;
         let row = &executions[execution];
         let mut groups = SmallVec::new();
         for key in pools.serving(row.kind) {
@@ -98,39 +116,33 @@ impl Scheduler {
             }
         }
         let among = Candidates { groups };
-        // A selector of the user's may name somebody who cannot take it.
-        let is_candidate = |key: PeerKey| {
-            peers.worker(key).is_some_and(|worker| {
-                let group = among.groups.iter().find(|group| group.pool == worker.pool);
-                group.is_some_and(|group| group.tree.weight(worker.place as usize) > 0)
-            })
-        };
-        let choice = |id: PeerId| {
-            peers.find(id).filter(|key| is_candidate(*key)).map_or(Choice::Refused, Choice::Worker)
-        };
         let request = Request {
             kind: kinds.name(row.kind).map(AsRef::as_ref),
             priority: row.priority,
             payload_bytes: row.payload.len(),
             attempt: u32::from(row.losses) + 1,
         };
+        // A selector of the user's may name somebody who cannot take it any more.
+        let key_of = |candidate: &Candidate| {
+            among.place_of(candidate).map(|(pool, place)| pools.key_at(pool, place))
+        };
+        let choice = |candidate: Candidate| key_of(&candidate).map_or(Choice::Refused, Choice::Worker);
         let avoided = aside.avoided(now, execution);
         if avoided.is_empty() {
-            let picked = selector.select(&request, &among, random);
-            return picked.map_or(Choice::Refused, choice);
+            return selector.select(&request, &among, random).map_or(Choice::Refused, choice);
         }
-        let is_avoided =
-            |id: PeerId| peers.find(id).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key));
+        let is_avoided = |candidate: &Candidate| {
+            key_of(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
+        };
         // A few tries of the selector, then whoever is left: avoiding is rare, and a pause is short.
         for _ in 0..4 {
             match selector.select(&request, &among, random) {
-                Some(id) if !is_avoided(id) => return choice(id),
+                Some(candidate) if !is_avoided(&candidate) => return choice(candidate),
                 Some(_) => {}
                 None => return Choice::Refused,
             }
         }
-        let left = among.iter().find(|candidate| !is_avoided(candidate.worker));
-        left.and_then(|candidate| peers.find(candidate.worker)).map_or(Choice::Avoided, Choice::Worker)
+        among.iter().find(|candidate| !is_avoided(candidate)).map_or(Choice::Avoided, choice)
     }
 
     fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
@@ -212,4 +224,14 @@ impl Scheduler {
         let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
         self.assignments.get(key).filter(|row| row.id == id && row.worker == worker).map(|_| key)
     }
+}
+
+/// The best head of the other pools, that of another line than this one.
+fn first_rival(heads: &BinaryHeap<Reverse<(Head, PoolKey)>>, own: Head) -> Option<Head> {
+    let Reverse((first, _)) = heads.peek()?;
+    if first.line != own.line {
+        return Some(*first);
+    }
+    // Several pools serve the line, which is not the rival of itself.
+    heads.iter().map(|Reverse((head, _))| *head).filter(|head| head.line != own.line).min()
 }

@@ -69,8 +69,18 @@ impl Scheduler {
 
     /// Tells the pools what the first of a line is now.
     pub(crate) fn sync_head(&mut self, line: FifoKey) {
+        let first = self.first_of(line);
+        self.set_head(line, first);
+    }
+
+    /// The first execution of a line, and its sequence.
+    pub(crate) fn first_of(&mut self, line: FifoKey) -> Option<(u64, ExecutionKey)> {
         let Self { lines, executions, jobs, .. } = self;
-        let first = lines.first(line, |entry| stands(executions, jobs, entry));
+        lines.first(line, |entry| stands(executions, jobs, entry))
+    }
+
+    /// Tells the pools that this is the first of a line now.
+    pub(crate) fn set_head(&mut self, line: FifoKey, first: Option<(u64, ExecutionKey)>) {
         let row = self.lines.line_mut(line);
         let new = first.map(|(sequence, _)| sequence).filter(|_| !row.detached);
         let old = core::mem::replace(&mut row.head, new);
@@ -81,16 +91,10 @@ impl Scheduler {
         }
     }
 
-    /// The first execution of a line; asserts that the line is not empty.
-    pub(crate) fn take_first(&mut self, line: FifoKey) -> ExecutionKey {
-        let Self { lines, executions, jobs, .. } = self;
-        let (sequence, execution) = lines
-            .first(line, |entry| stands(executions, jobs, entry))
-            .expect("pools know lines by their heads only");
+    /// Takes the first execution, which is this one, out of its line. The pools do not know that yet.
+    pub(crate) fn take_first(&mut self, line: FifoKey, sequence: u64, execution: ExecutionKey) {
         self.lines.pop(line, sequence, execution);
         self.executions[execution].place = Place::Parked;
-        self.sync_head(line);
-        execution
     }
 
     fn is_detached(peer: &crate::peers::Peer) -> bool {

@@ -14,27 +14,27 @@ pub type Random = Xoshiro256PlusPlus;
 /// `None` sets the execution aside for 50 ms, doubling to 2 s; later ones pass it.
 ///
 /// ```
-/// use proletariat_scheduler::selector::{Candidates, Random, Request, Selector};
-/// use proletariat_protocol::PeerId;
+/// use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 ///
 /// /// Always the worker with the lowest id.
 /// #[derive(Debug)]
 /// struct Eldest;
 ///
 /// impl Selector for Eldest {
-///     fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<PeerId> {
-///         among.iter().map(|candidate| candidate.worker).min()
+///     fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
+///         among.iter().min_by_key(|candidate| candidate.worker)
 ///     }
 /// }
 /// ```
 pub trait Selector: fmt::Debug + Send {
-    /// Picks one of the candidates; there is at least one. An answer that is none of them counts as `None`.
+    /// Picks one of the candidates; there is at least one. One that is left over from an earlier call, and is none any
+    /// more, counts as `None`.
     fn select(
         &mut self,
         request: &Request<'_>,
         among: &Candidates<'_>,
         random: &mut Random,
-    ) -> Option<PeerId>;
+    ) -> Option<Candidate>;
 }
 
 /// What a selector may know about the execution.
@@ -57,6 +57,9 @@ pub struct Candidate {
     pub worker: PeerId,
     /// The slots that the execution's range could still take there; at least 1.
     pub free: u32,
+    /// Where it stands.
+    pool: PoolKey,
+    place: u32,
 }
 
 /// The workers of one pool, as seen from one priority range.
@@ -77,11 +80,18 @@ impl Candidates<'_> {
     /// Each of them, in an order that has no meaning but is the same each time. Costs O(workers).
     pub fn iter(&self) -> impl Iterator<Item = Candidate> {
         self.groups.iter().flat_map(|group| {
-            group.members.iter().enumerate().filter_map(|(place, worker)| {
-                let free = group.tree.weight(place);
-                worker.filter(|_| free > 0).map(|worker| Candidate { worker, free })
-            })
+            (0..group.members.len())
+                .filter(|place| group.tree.weight(*place) > 0)
+                .filter_map(|place| group.candidate(place))
         })
+    }
+
+    /// The pool and the place there of a candidate, if it still is one.
+    pub(crate) fn place_of(&self, candidate: &Candidate) -> Option<(PoolKey, usize)> {
+        let group = self.groups.iter().find(|group| group.pool == candidate.pool)?;
+        let place = candidate.place as usize;
+        let still = *group.members.get(place)? == Some(candidate.worker) && group.tree.weight(place) > 0;
+        still.then_some((group.pool, place))
     }
 
     /// The slots that all of them together could still give the range.
@@ -140,7 +150,9 @@ impl Candidates<'_> {
 
 impl Group<'_> {
     fn candidate(&self, place: usize) -> Option<Candidate> {
-        self.members[place].map(|worker| Candidate { worker, free: self.tree.weight(place) })
+        let (pool, free) = (self.pool, self.tree.weight(place));
+        let at = u32::try_from(place).expect("fewer workers than connections");
+        self.members[place].map(|worker| Candidate { worker, free, pool, place: at })
     }
 }
 
@@ -149,8 +161,8 @@ impl Group<'_> {
 pub struct RandomWeighted;
 
 impl Selector for RandomWeighted {
-    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<PeerId> {
-        among.weighted(random).map(|candidate| candidate.worker)
+    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<Candidate> {
+        among.weighted(random)
     }
 }
 
@@ -159,8 +171,8 @@ impl Selector for RandomWeighted {
 pub struct LeastLoaded;
 
 impl Selector for LeastLoaded {
-    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<PeerId> {
-        among.most_free().map(|candidate| candidate.worker)
+    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
+        among.most_free()
     }
 }
 
@@ -169,9 +181,9 @@ impl Selector for LeastLoaded {
 pub struct TwoChoices;
 
 impl Selector for TwoChoices {
-    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<PeerId> {
+    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<Candidate> {
         let (one, other) = (among.weighted(random)?, among.weighted(random)?);
-        Some(if other.free > one.free { other.worker } else { one.worker })
+        Some(if other.free > one.free { other } else { one })
     }
 }
 
@@ -182,10 +194,10 @@ pub struct RoundRobin {
 }
 
 impl Selector for RoundRobin {
-    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<PeerId> {
+    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
         let (place, candidate) = among.next_after(self.last)?;
         self.last = Some(place);
-        Some(candidate.worker)
+        Some(candidate)
     }
 }
 

@@ -5,7 +5,7 @@ use super::peer::{CLIENT, Peer, connect, greeting, hello, read_to_end};
 use proletariat_protocol::handshake::{Answer, PREAMBLE_BYTES};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{MessageId, Offer, PeerId};
-use proletariat_scheduler::selector::{Candidates, Random, Request, Selector};
+use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -87,9 +87,9 @@ fn who_takes_nothing_is_dropped_and_nobody_else_notices() {
 struct Stall(Duration);
 
 impl Selector for Stall {
-    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<PeerId> {
+    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
         std::thread::sleep(std::mem::take(&mut self.0));
-        among.iter().map(|candidate| candidate.worker).next()
+        among.iter().next()
     }
 }
 

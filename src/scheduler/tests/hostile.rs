@@ -6,7 +6,7 @@ mod harness;
 use harness::World;
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{HandBackReason, JobOptions, MessageId, Offer, Payload, PeerId};
-use proletariat_scheduler::selector::{Candidates, Random, Request, Selector};
+use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
 
 fn of_kind(kind: &str) -> JobOptions {
@@ -74,20 +74,21 @@ fn many_pauses_at_a_time_are_kept_as_pauses_of_executions() {
     assert_eq!(world.assigned_to(worker).len(), 1, "the pauses are over");
 }
 
-/// Names the same worker whatever the question is.
+/// Names the same worker whatever the question is, once it has seen it.
 #[derive(Debug)]
-struct Stubborn(PeerId);
+struct Stubborn(PeerId, Option<Candidate>);
 
 impl Selector for Stubborn {
-    fn select(&mut self, _: &Request<'_>, _: &Candidates<'_>, _: &mut Random) -> Option<PeerId> {
-        Some(self.0)
+    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
+        self.1 = self.1.or_else(|| among.iter().find(|candidate| candidate.worker == self.0));
+        self.1
     }
 }
 
 #[test]
 fn a_selector_cannot_name_a_worker_that_may_not_take_it() {
     let config = Config::default;
-    let mut world = World::with_selector(config(), Stubborn(PeerId(2)));
+    let mut world = World::with_selector(config(), Stubborn(PeerId(2), None));
     let client = world.client();
     let (named, other) = (world.worker(Offer::new(5).kinds(["a"])), world.worker(Offer::new(5)));
     assert_eq!(named, PeerId(2));
@@ -100,9 +101,11 @@ fn a_selector_cannot_name_a_worker_that_may_not_take_it() {
     assert!(world.assigned_to(named).is_empty(), "nothing follows the acknowledgement of a withdrawal");
     assert!(world.assigned_to(other).is_empty(), "an answer that is no candidate counts as none");
 
-    let mut world = World::with_selector(config(), Stubborn(PeerId(2)));
+    let mut world = World::with_selector(config(), Stubborn(PeerId(2), None));
     let client = world.client();
     let (named, _other) = (world.worker(Offer::new(5)), world.worker(Offer::new(5)));
+    world.submit(client, of_kind("a"), &["seen"]);
+    assert_eq!(world.assigned_to(named).len(), 1);
     world.tell(Event::Outbox { peer: named, level: OutboxLevel::Paused });
     world.submit(client, of_kind("a"), &["a"]);
     assert!(world.assigned_to(named).is_empty(), "its outbox is over the mark");

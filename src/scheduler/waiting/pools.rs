@@ -69,13 +69,23 @@ impl Pool {
 
     /// The first head that somebody here could take now.
     pub(crate) fn best(&self) -> Option<Head> {
+        self.first_head(|_| true)
+    }
+
+    /// The same of all lines but one.
+    pub(crate) fn best_but(&self, line: FifoKey) -> Option<Head> {
+        self.first_head(|head| head.line != line)
+    }
+
+    /// A line has one head at most, so no more than one is passed over.
+    fn first_head(&self, counts: impl Fn(&Head) -> bool) -> Option<Head> {
         for range in (0..self.trees.len()).rev() {
             if self.trees[range].total() == 0 {
                 continue;
             }
             let top = self.class.1.get(range + 1).map_or(u32::MAX, |next| next - 1);
             let from = Head { priority: Reverse(top), sequence: 0, line: FifoKey(0) };
-            let found = self.heads.range(from..).next();
+            let found = self.heads.range(from..).find(|head| counts(head));
             if let Some(head) = found.filter(|head| head.priority.0 >= self.class.1[range]) {
                 return Some(*head);
             }
