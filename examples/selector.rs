@@ -17,7 +17,12 @@ struct Sticky {
 }
 
 impl Selector for Sticky {
-    fn select(&mut self, job: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<Candidate> {
+    fn select(
+        &mut self,
+        job: &Request<'_>,
+        among: &Candidates<'_>,
+        random: &mut Random,
+    ) -> Option<Candidate> {
         let kind = job.kind.unwrap_or_default();
         let warm = self.last.get(kind).copied();
         let warm = among.iter().find(|candidate| Some(candidate.worker) == warm);

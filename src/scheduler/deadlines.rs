@@ -6,10 +6,10 @@
 //! stands. A heap that has doubled is sifted: the void go, and of those that are for the same thing the earliest stays
 //! (what goes back and forth between its line and a worker sets one each time). So memory follows the living.
 
-use crate::tables::{AssignmentKey, ExecutionKey, JobKey};
+use crate::tables::{ExecutionKey, JobKey};
 use alloc::collections::{BinaryHeap, VecDeque};
 use core::cmp::Reverse;
-use proletariat_protocol::{AssignmentId, Time};
+use proletariat_protocol::{JobId, PeerId, Time};
 
 /// How long an alarm stays young, in milliseconds: longer than nearly every short job lives.
 const YOUNG_MILLIS: u64 = 50;
@@ -21,12 +21,14 @@ const SIFT_MIN: usize = 1_024;
 pub(crate) enum Alarm {
     /// The run of a job's execution is over its limit.
     Run { job: JobKey, sequence: u64 },
-    /// A job has waited too long for a worker.
+    /// A job that came back from a lost worker has waited too long for the next one.
     Assign { job: JobKey, sequence: u64 },
-    /// A job's whole call is over.
-    Total { job: JobKey, sequence: u64 },
-    /// No start of an assignment was reported.
-    Start { assignment: AssignmentKey, id: AssignmentId },
+    /// Some of the jobs that were submitted together have waited too long for a worker.
+    Assigns { client: PeerId, first: JobId, count: u32 },
+    /// The whole call of jobs that were submitted together is over.
+    Totals { client: PeerId, first: JobId, count: u32 },
+    /// A worker may have assignments whose start was not reported.
+    Start { worker: PeerId },
     /// A pause of a worker may be over.
     Pause { peer: u64 },
     /// A parked execution goes back to its waiting line.
@@ -63,14 +65,15 @@ impl Deadlines {
         }
     }
 
-    /// Drops void alarms from the front of the young list and moves the grown ones to the heap. `stands` tells when an alarm
-    /// is due now, if it still is.
-    pub(crate) fn tidy(&mut self, now: Time, stands: impl Fn(Alarm) -> Option<Time>) {
+    /// Drops void alarms from the front of the young list and moves the grown ones to the heap. `stands` tells whether an
+    /// alarm may still ring; it must not cost much, since the front is asked after each burst.
+    pub(crate) fn tidy(&mut self, now: Time, stands: impl Fn(Alarm) -> bool) {
         while let Some(front) = self.young.front() {
-            match stands(front.alarm) {
-                None => {}
-                Some(_) if now < front.set.plus_millis(YOUNG_MILLIS) => break,
-                Some(_) => self.heap.push(Reverse((front.due, front.alarm))),
+            if stands(front.alarm) {
+                if now < front.set.plus_millis(YOUNG_MILLIS) {
+                    break;
+                }
+                self.heap.push(Reverse((front.due, front.alarm)));
             }
             self.young.pop_front();
         }
@@ -79,7 +82,7 @@ impl Deadlines {
         }
         if self.heap.len() >= self.sift_at {
             let mut standing = core::mem::take(&mut self.heap).into_vec();
-            standing.retain(|Reverse((_, alarm))| stands(*alarm).is_some());
+            standing.retain(|Reverse((_, alarm))| stands(*alarm));
             standing.sort_unstable_by_key(|Reverse((due, alarm))| (*alarm, *due));
             standing.dedup_by_key(|Reverse((_, alarm))| *alarm);
             self.heap = BinaryHeap::from(standing);
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
 
     fn alarm(n: u32) -> Alarm {
-        Alarm::Total { job: JobKey(n), sequence: u64::from(n) }
+        Alarm::Assign { job: JobKey(n), sequence: u64::from(n) }
     }
 
     #[test]
@@ -127,7 +130,7 @@ mod tests {
         for n in 0..1_000_000_u32 {
             let now = Time(u64::from(n));
             deadlines.set(now, now.plus_millis(60_000), alarm(n));
-            deadlines.tidy(now, |_| None);
+            deadlines.tidy(now, |_| false);
             assert!(deadlines.young.len() <= 1);
         }
         assert_eq!(deadlines.next(), None);
@@ -143,7 +146,7 @@ mod tests {
         assert_eq!(deadlines.pop(Time::from_millis(20)), Some((Time::from_millis(20), alarm(2))));
         let look = deadlines.next().expect("the other one");
         assert_eq!(look, Time::from_millis(50));
-        deadlines.tidy(look, |_| Some(due));
+        deadlines.tidy(look, |_| true);
         assert_eq!(deadlines.next(), Some(due));
         assert_eq!(deadlines.pop(look), None);
         assert_eq!(deadlines.pop(due), Some((due, alarm(1))));
@@ -155,7 +158,7 @@ mod tests {
         let due = |n: u64| Time::from_millis(30_000 - n);
         for n in 0..20_000_u64 {
             let now = Time::from_millis(60 * n);
-            deadlines.tidy(now, |_| Some(Time::NEVER));
+            deadlines.tidy(now, |_| true);
             deadlines.set(Time::ZERO, due(n % 7), alarm(1));
             deadlines.set(Time::ZERO, due(n % 11), alarm(2));
         }
@@ -168,7 +171,7 @@ mod tests {
         let mut deadlines = Deadlines::new();
         for n in 0..100_000_u32 {
             deadlines.set(Time::ZERO, Time::from_millis(30), alarm(n));
-            deadlines.tidy(Time::ZERO, |_| None);
+            deadlines.tidy(Time::ZERO, |_| false);
         }
         assert!(deadlines.heap.len() <= SIFT_MIN);
     }

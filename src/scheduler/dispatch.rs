@@ -1,9 +1,7 @@
 //! A pass of the dispatch: the most urgent and earliest execution that somebody can take, then the next, until none is left.
 
 use crate::action::{Action, Assign, Notice};
-use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
-use crate::outbox::START_MILLIS_MAX;
 use crate::records::{Assignment, Place, Run};
 use crate::selector::{Candidate, Candidates, Group, Request};
 use crate::tables::{AssignmentKey, ExecutionKey, PeerKey, PoolKey};
@@ -41,15 +39,35 @@ impl Scheduler {
             // What other pools took meanwhile may have changed what is best here.
             let present = entry(self, pool);
             if present.as_ref().is_some_and(|Reverse((best, _))| *best == head) {
-                let rival = first_rival(&heads, head);
-                let next = self.pools.pool(pool).best_but(head.line);
-                self.dispatch_line(now, pool, head, rival.into_iter().chain(next).min());
+                let rival = self.first_rival(&mut heads, pool, head);
+                self.dispatch_line(now, pool, head, rival);
                 heads.extend(entry(self, pool));
             } else {
                 heads.extend(present);
             }
         }
         self.pools.take_dirty();
+    }
+
+    /// The best head of all other lines. Pools that serve this line as well have it on top of the heap; theirs is the best of
+    /// what they have besides.
+    fn first_rival(
+        &self,
+        heads: &mut BinaryHeap<Reverse<(Head, PoolKey)>>,
+        pool: PoolKey,
+        own: Head,
+    ) -> Option<Head> {
+        let mut rival = self.pools.pool(pool).best_but(own.line);
+        let mut same: SmallVec<[PoolKey; 8]> = SmallVec::new();
+        while let Some(Reverse((_, pool))) = heads.peek().filter(|top| top.0.0.line == own.line) {
+            let theirs = self.pools.get(*pool).and_then(|pool| pool.best_but(own.line));
+            rival = rival.into_iter().chain(theirs).min();
+            same.push(*pool);
+            heads.pop();
+        }
+        let rival = heads.peek().map(|Reverse((head, _))| *head).into_iter().chain(rival).min();
+        heads.extend(same.into_iter().map(|pool| Reverse((own, pool))));
+        rival
     }
 
     /// Dispatches from one line as long as its first execution goes before `rival`, the best of all others, and the pool has
@@ -123,9 +141,8 @@ impl Scheduler {
             attempt: u32::from(row.losses) + 1,
         };
         // A selector of the user's may name somebody who cannot take it any more.
-        let key_of = |candidate: &Candidate| {
-            among.place_of(candidate).map(|(pool, place)| pools.key_at(pool, place))
-        };
+        let key_of =
+            |candidate: &Candidate| among.place_of(candidate).map(|(pool, place)| pools.key_at(pool, place));
         let choice = |candidate: Candidate| key_of(&candidate).map_or(Choice::Refused, Choice::Worker);
         let avoided = aside.avoided(now, execution);
         if avoided.is_empty() {
@@ -152,8 +169,9 @@ impl Scheduler {
         let assignment = &mut self.assignments[key];
         assignment.told_limit_ms = run_limit;
         let id = assignment.id;
-        self.deadlines.set(now, now.plus_millis(START_MILLIS_MAX), Alarm::Start { assignment: key, id });
-        if !self.peers[worker].abilities.reports_start {
+        if self.peers[worker].abilities.reports_start {
+            self.await_start(now, worker);
+        } else {
             self.begin_run(now, key);
         }
         let rest = self.rest(now, execution);
@@ -215,7 +233,7 @@ impl Scheduler {
             self.assignments[moved].position = position;
         }
         row.ledger.give_back(slot);
-        self.weigh(worker);
+        self.weigh_later(worker);
         state
     }
 
@@ -224,14 +242,4 @@ impl Scheduler {
         let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
         self.assignments.get(key).filter(|row| row.id == id && row.worker == worker).map(|_| key)
     }
-}
-
-/// The best head of the other pools, that of another line than this one.
-fn first_rival(heads: &BinaryHeap<Reverse<(Head, PoolKey)>>, own: Head) -> Option<Head> {
-    let Reverse((first, _)) = heads.peek()?;
-    if first.line != own.line {
-        return Some(*first);
-    }
-    // Several pools serve the line, which is not the rival of itself.
-    heads.iter().map(|Reverse((head, _))| *head).filter(|head| head.line != own.line).min()
 }

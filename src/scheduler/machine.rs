@@ -95,6 +95,8 @@ pub(crate) struct Burst {
     pub(crate) no_wait: Vec<(JobKey, u64)>,
     /// Workers that have to change their pool.
     pub(crate) misplaced: Vec<PeerKey>,
+    /// Workers that got slots back.
+    pub(crate) unweighed: Vec<PeerKey>,
 }
 
 /// A worker, or the work of one of its assignments, is gone.
@@ -215,6 +217,7 @@ impl Scheduler {
         }
         self.purge(now);
         self.choose_pools();
+        self.weigh_all();
         self.dispatch(now);
         self.refuse_to_wait(now);
         self.accept();
@@ -251,10 +254,10 @@ impl Scheduler {
 
     fn ring(&mut self, now: Time) {
         let mut deadlines = core::mem::replace(&mut self.deadlines, Deadlines::new());
-        deadlines.tidy(now, |alarm| self.due(now, alarm));
+        deadlines.tidy(now, |alarm| self.stands(alarm));
         let mut ringing = Vec::new();
         while let Some((_, alarm)) = deadlines.pop(now) {
-            match self.due(now, alarm) {
+            match self.due(alarm) {
                 Some(due) if due > now => deadlines.set(now, due, alarm),
                 Some(_) => ringing.push(alarm),
                 None => {}
@@ -263,23 +266,35 @@ impl Scheduler {
         self.deadlines = deadlines;
         ringing.sort_unstable();
         for alarm in ringing {
-            if self.due(now, alarm).is_some_and(|due| due <= now) {
+            if self.due(alarm).is_some_and(|due| due <= now) {
                 self.rings(now, alarm);
             }
         }
     }
 
+    /// Whether an alarm may still ring.
+    fn stands(&self, alarm: Alarm) -> bool {
+        match alarm {
+            Alarm::Assigns { client, first, count } | Alarm::Totals { client, first, count } => {
+                self.next_of(client, first.0, first.plus(u64::from(count))).is_some()
+            }
+            other => self.due(other).is_some(),
+        }
+    }
+
     /// When an alarm is due, as things stand; `None`: never.
-    pub(crate) fn due(&self, now: Time, alarm: Alarm) -> Option<Time> {
+    pub(crate) fn due(&self, alarm: Alarm) -> Option<Time> {
         match alarm {
             Alarm::Run { job, sequence } => self.job_of(job, sequence).and_then(|job| self.run_ends_at(job)),
             Alarm::Assign { job, sequence } => {
                 self.job_of(job, sequence).and_then(|job| self.assign_wait_ends_at(job))
             }
-            Alarm::Total { job, sequence } => {
-                self.job_of(job, sequence).map(|job| job.deadline).filter(|due| *due != Time::NEVER)
+            Alarm::Assigns { client, first, count } => self.assign_waits_end_at(client, first, count),
+            Alarm::Totals { client, first, count } => {
+                let (_, job) = self.next_of(client, first.0, first.plus(u64::from(count)))?;
+                Some(self.jobs[job].deadline)
             }
-            Alarm::Start { assignment, id } => self.start_due(now, assignment, id),
+            Alarm::Start { worker } => self.start_alarm(worker),
             Alarm::Pause { peer } => self.pause_due(PeerId(peer)),
             Alarm::Park { execution, ticket } => self.aside.due(execution, ticket),
             Alarm::Broadcast { id } => self.broadcasts.due(id),
@@ -294,8 +309,9 @@ impl Scheduler {
         match alarm {
             Alarm::Run { job, .. } => self.run_timed_out(now, job),
             Alarm::Assign { job, .. } => self.assign_timed_out(now, job),
-            Alarm::Total { job, .. } => self.call_timed_out(now, job),
-            Alarm::Start { assignment, .. } => self.start_overdue(now, assignment),
+            Alarm::Assigns { client, first, count } => self.assigns_timed_out(now, client, first, count),
+            Alarm::Totals { client, first, count } => self.calls_timed_out(now, client, first, count),
+            Alarm::Start { worker } => self.look_at_starts(now, worker),
             Alarm::Pause { peer } => self.pause_over(now, PeerId(peer)),
             Alarm::Park { execution, .. } => self.unpark(execution),
             Alarm::Broadcast { id } => self.report(id),

@@ -105,6 +105,8 @@ impl Scheduler {
                     leaving: Leaving::default(),
                     withdrawn: false,
                     misplaced: false,
+                    unweighed: false,
+                    start_alarm: Time::NEVER,
                     pool: PoolKey::NONE,
                     place: 0,
                     assignments: Vec::new(),
@@ -209,6 +211,26 @@ impl Scheduler {
             self.show_lines(pool);
         }
         self.weigh(peer);
+    }
+
+    /// A worker got a slot back. What it can take is looked at once a burst, however many they are.
+    pub(crate) fn weigh_later(&mut self, peer: PeerKey) {
+        if let Some(worker) = self.peers.worker_mut(peer)
+            && !core::mem::replace(&mut worker.unweighed, true)
+        {
+            self.burst.unweighed.push(peer);
+        }
+    }
+
+    pub(crate) fn weigh_all(&mut self) {
+        let mut unweighed = core::mem::take(&mut self.burst.unweighed);
+        for peer in unweighed.drain(..) {
+            if let Some(worker) = self.peers.worker_mut(peer) {
+                worker.unweighed = false;
+                self.weigh(peer);
+            }
+        }
+        self.burst.unweighed = unweighed;
     }
 
     /// Brings the pool and the gate up to date with what a worker can take.

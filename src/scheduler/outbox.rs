@@ -5,12 +5,13 @@
 //! remembers which assignments its last burst brought, and, while something waits, all that have not left yet. The moment is
 //! written into the assignment once: how the outbox fares later is of no matter to it.
 
+use crate::deadlines::Alarm;
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
 use crate::records::Run;
 use crate::tables::{AssignmentKey, PeerKey};
 use alloc::vec::Vec;
-use proletariat_protocol::{AssignmentId, Time};
+use proletariat_protocol::{AssignmentId, PeerId, Time};
 
 /// A start that is not reported for so long after the last byte left is not believed in any more, in milliseconds.
 pub(crate) const START_MILLIS_MAX: u64 = 30_000;
@@ -81,8 +82,48 @@ impl Scheduler {
         }
     }
 
-    pub(crate) fn start_due(&self, now: Time, key: AssignmentKey, id: AssignmentId) -> Option<Time> {
-        let row = self.assignments.get(key).filter(|row| row.id == id)?;
+    /// An assignment was given to a worker that reports starts. One look a worker is enough: it is due no later than the first
+    /// of its assignments, and the next one is set then.
+    pub(crate) fn await_start(&mut self, now: Time, worker: PeerKey) {
+        let id = self.peers[worker].id;
+        let Some(row) = self.peers.worker_mut(worker).filter(|row| row.start_alarm == Time::NEVER) else {
+            return;
+        };
+        row.start_alarm = now.plus_millis(START_MILLIS_MAX);
+        self.deadlines.set(now, row.start_alarm, Alarm::Start { worker: id });
+    }
+
+    /// When starts of a worker have to be looked for.
+    pub(crate) fn start_alarm(&self, worker: PeerId) -> Option<Time> {
+        let row = self.peers.worker(self.peers.find(worker)?)?;
+        Some(row.start_alarm).filter(|due| *due != Time::NEVER)
+    }
+
+    /// Takes back what is overdue, and looks again when the next one will be.
+    pub(crate) fn look_at_starts(&mut self, now: Time, id: PeerId) {
+        let Some(worker) = self.peers.find(id) else { return };
+        let Some(row) = self.peers.worker(worker) else { return };
+        let (mut overdue, mut next) = (Vec::new(), Time::NEVER);
+        for &key in &row.assignments {
+            match self.start_due(now, key) {
+                Some(due) if due <= now => overdue.push(key),
+                Some(due) => next = next.min(due),
+                None => {}
+            }
+        }
+        if let Some(row) = self.peers.worker_mut(worker) {
+            row.start_alarm = next;
+        }
+        if next != Time::NEVER {
+            self.deadlines.set(now, next, Alarm::Start { worker: id });
+        }
+        for key in overdue {
+            self.start_overdue(now, key);
+        }
+    }
+
+    fn start_due(&self, now: Time, key: AssignmentKey) -> Option<Time> {
+        let row = self.assignments.get(key)?;
         if !matches!(row.state, Run::Sent(_)) {
             return None;
         }

@@ -2,7 +2,6 @@
 
 use crate::action::{Action, Notice, Outcome};
 use crate::config::Config;
-use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
 use crate::records::{Execution, Flags, Job, NO_WAIT, Place};
 use crate::tables::{ExecutionKey, JobKey, KindKey, NO_KIND, PeerKey};
@@ -56,6 +55,7 @@ impl Scheduler {
         for (offset, payload) in payloads.into_iter().enumerate() {
             self.submit_one(now, client, first.plus(offset as u64), kind, &options, payload);
         }
+        self.set_waiting_alarms(now, client, first, count, &options);
         self.kinds.release(kind);
         if !core::mem::replace(&mut self.peers[client].accept_due, true) {
             self.burst.accepts.push(client);
@@ -139,7 +139,6 @@ impl Scheduler {
             previous: JobKey::NONE,
         });
         self.peers[client].jobs.insert(number.0, job);
-        self.set_waiting_alarms(now, job);
         match &options.key {
             Some(key) if self.config.hold_similar_work => {
                 self.submit_similar(now, job, kind, options, key, payload)
@@ -181,24 +180,6 @@ impl Scheduler {
         execution
     }
 
-    /// Sets the clocks of a job that starts to wait.
-    pub(crate) fn set_waiting_alarms(&mut self, now: Time, key: JobKey) {
-        let job = &self.jobs[key];
-        let (sequence, deadline, since) = (job.sequence(), job.deadline, job.since);
-        let assign = job.assign_timeout_ms();
-        if deadline != Time::NEVER && since == now {
-            self.deadlines.set(now, deadline, Alarm::Total { job: key, sequence });
-        }
-        if let Some(assign) = assign {
-            self.deadlines.set(now, since.plus_millis(assign), Alarm::Assign { job: key, sequence });
-        }
-    }
-
-    pub(crate) fn assign_wait_ends_at(&self, job: &Job) -> Option<Time> {
-        let waits = !matches!(self.executions[job.execution].place, Place::Assigned(_));
-        job.assign_timeout_ms().filter(|_| waits).map(|timeout| job.since.plus_millis(timeout))
-    }
-
     pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {
         let end = first.plus(count).0;
         let mut from = first.0;
@@ -214,16 +195,6 @@ impl Scheduler {
             self.fail_job(now, job, ErrorCode::Aborted);
             from = number + 1;
         }
-    }
-
-    pub(crate) fn assign_timed_out(&mut self, now: Time, job: JobKey) {
-        let (client, number) = self.caller(job);
-        self.notice(|| Notice::AssignTimeout { client, job: number });
-        self.fail_job(now, job, ErrorCode::AssignTimeout);
-    }
-
-    pub(crate) fn call_timed_out(&mut self, now: Time, job: JobKey) {
-        self.fail_job(now, job, ErrorCode::CallTimeout);
     }
 
     /// Ends one job with an error; its execution goes on for whoever else waits for it.

@@ -1,0 +1,82 @@
+//! The clocks of jobs that wait: for a worker, and for the end of their call. Jobs that were submitted together have one
+//! alarm of each together, since they have the same time.
+
+use crate::action::Notice;
+use crate::deadlines::Alarm;
+use crate::machine::Scheduler;
+use crate::records::{Job, Place};
+use crate::tables::{JobKey, PeerKey};
+use proletariat_protocol::{ErrorCode, JobId, JobOptions, PeerId, Time};
+
+impl Scheduler {
+    /// Sets the clocks of jobs that were submitted together: one of each kind for all of them.
+    pub(crate) fn set_waiting_alarms(
+        &mut self,
+        now: Time,
+        client: PeerKey,
+        first: JobId,
+        count: u64,
+        options: &JobOptions,
+    ) {
+        let client = self.peers[client].id;
+        let count = u32::try_from(count).expect("the payloads of one message");
+        if options.timeout_ms > 0 {
+            let due = now.plus_millis(u64::from(options.timeout_ms));
+            self.deadlines.set(now, due, Alarm::Totals { client, first, count });
+        }
+        if options.assign_timeout_ms > 0 && !options.no_wait {
+            let due = now.plus_millis(u64::from(options.assign_timeout_ms));
+            self.deadlines.set(now, due, Alarm::Assigns { client, first, count });
+        }
+    }
+
+    /// The first open job of a client with a number from `from` on and below `end`.
+    pub(crate) fn next_of(&self, client: PeerId, from: u64, end: JobId) -> Option<(u64, JobKey)> {
+        self.peers[self.peers.find(client)?].jobs.next(from, end.0)
+    }
+
+    /// When the first of these jobs has waited too long; `None` if none of them waits.
+    pub(crate) fn assign_waits_end_at(&self, client: PeerId, first: JobId, count: u32) -> Option<Time> {
+        let (mut from, end) = (first.0, first.plus(u64::from(count)));
+        let mut earliest: Option<Time> = None;
+        while let Some((number, job)) = self.next_of(client, from, end) {
+            let due = self.assign_wait_ends_at(&self.jobs[job]);
+            earliest = earliest.into_iter().chain(due).min();
+            from = number + 1;
+        }
+        earliest
+    }
+
+    pub(crate) fn assign_wait_ends_at(&self, job: &Job) -> Option<Time> {
+        let waits = !matches!(self.executions[job.execution].place, Place::Assigned(_));
+        job.assign_timeout_ms().filter(|_| waits).map(|timeout| job.since.plus_millis(timeout))
+    }
+
+    pub(crate) fn assign_timed_out(&mut self, now: Time, job: JobKey) {
+        let (client, number) = self.caller(job);
+        self.notice(|| Notice::AssignTimeout { client, job: number });
+        self.fail_job(now, job, ErrorCode::AssignTimeout);
+    }
+
+    pub(crate) fn assigns_timed_out(&mut self, now: Time, client: PeerId, first: JobId, count: u32) {
+        let (mut from, end) = (first.0, first.plus(u64::from(count)));
+        while let Some((number, job)) = self.next_of(client, from, end) {
+            if self.assign_wait_ends_at(&self.jobs[job]).is_some_and(|due| due <= now) {
+                self.assign_timed_out(now, job);
+            }
+            from = number + 1;
+        }
+        // Some may have come back from a lost worker since.
+        if let Some(due) = self.assign_waits_end_at(client, first, count) {
+            self.deadlines.set(now, due, Alarm::Assigns { client, first, count });
+        }
+    }
+
+    pub(crate) fn calls_timed_out(&mut self, now: Time, client: PeerId, first: JobId, count: u32) {
+        let (mut from, end) = (first.0, first.plus(u64::from(count)));
+        while let Some((number, job)) = self.next_of(client, from, end) {
+            self.fail_job(now, job, ErrorCode::CallTimeout);
+            from = number + 1;
+        }
+    }
+}
