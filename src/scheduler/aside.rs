@@ -18,12 +18,22 @@ pub(crate) fn longer(pause_ms: u64) -> u64 {
     (2 * pause_ms).clamp(PAUSE_MILLIS_MIN, PAUSE_MILLIS_MAX)
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Parked {
     until: Time,
     ticket: u32,
+    why: Why,
+}
+
+/// Why an execution is set aside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Why {
     /// It waits for workers that it does not avoid, and goes back as soon as one has room.
-    avoiding: bool,
+    Avoiding,
+    /// The selector wanted none.
+    Refused,
+    /// Nobody who waits for it reads; it goes back when one of them does, or one who does joins.
+    Unread,
 }
 
 /// Rare states of executions, apart from their records.
@@ -32,6 +42,8 @@ pub(crate) struct Aside {
     parked: BTreeMap<ExecutionKey, Parked>,
     /// By kind, those that are parked because they avoid every worker that has room.
     avoiding: BTreeMap<KindKey, BTreeSet<ExecutionKey>>,
+    /// Shared ones for which only clients wait that read too slowly.
+    unread: BTreeSet<ExecutionKey>,
     avoids: BTreeMap<ExecutionKey, Vec<(PeerKey, Time)>>,
     /// The last pause after a selector's refusal, in milliseconds.
     refused: BTreeMap<ExecutionKey, u64>,
@@ -52,7 +64,11 @@ impl Aside {
     }
 
     fn leave_park(&mut self, execution: ExecutionKey, kind: KindKey) {
-        if self.parked.remove(&execution).is_some_and(|parked| parked.avoiding)
+        let why = self.parked.remove(&execution).map(|parked| parked.why);
+        if why == Some(Why::Unread) {
+            self.unread.remove(&execution);
+        }
+        if why == Some(Why::Avoiding)
             && let Some(list) = self.avoiding.get_mut(&kind)
         {
             list.remove(&execution);
@@ -106,7 +122,7 @@ impl Scheduler {
         let until = self.aside.avoided(now, execution).iter().map(|(_, until)| *until).min();
         let kind = self.executions[execution].kind;
         self.aside.avoiding.entry(kind).or_default().insert(execution);
-        self.park(now, execution, until.unwrap_or(now), true);
+        self.park(now, execution, until.unwrap_or(now), Why::Avoiding);
     }
 
     /// The selector wants nobody for this execution now.
@@ -114,16 +130,24 @@ impl Scheduler {
         let pause = self.aside.refused.entry(execution).or_insert(0);
         *pause = longer(*pause);
         let until = now.plus_millis(*pause);
-        self.park(now, execution, until, false);
+        self.park(now, execution, until, Why::Refused);
     }
 
-    fn park(&mut self, now: Time, execution: ExecutionKey, until: Time, avoiding: bool) {
+    /// Only clients wait for it whose outboxes are full.
+    pub(crate) fn park_unread(&mut self, now: Time, execution: ExecutionKey) {
+        self.aside.unread.insert(execution);
+        self.park(now, execution, Time::NEVER, Why::Unread);
+    }
+
+    fn park(&mut self, now: Time, execution: ExecutionKey, until: Time, why: Why) {
         let ticket = self.next_ticket();
         let row = &mut self.executions[execution];
         row.place = Place::Parked;
         row.ticket = ticket;
-        self.aside.parked.insert(execution, Parked { until, ticket, avoiding });
-        self.deadlines.set(now, until, Alarm::Park { execution, ticket });
+        self.aside.parked.insert(execution, Parked { until, ticket, why });
+        if until != Time::NEVER {
+            self.deadlines.set(now, until, Alarm::Park { execution, ticket });
+        }
     }
 
     /// Back to its line.
@@ -134,7 +158,21 @@ impl Scheduler {
 
     /// The priority of an execution changed: if it only avoided those who had room, others may have room for it now.
     pub(crate) fn unpark_avoiding(&mut self, execution: ExecutionKey) {
-        if self.aside.parked.get(&execution).is_some_and(|parked| parked.avoiding) {
+        if self.aside.parked.get(&execution).is_some_and(|parked| parked.why == Why::Avoiding) {
+            self.unpark(execution);
+        }
+    }
+
+    /// A job has joined an execution: if nobody read before, there may be somebody now.
+    pub(crate) fn unpark_unread(&mut self, execution: ExecutionKey) {
+        if self.aside.unread.contains(&execution) {
+            self.unpark(execution);
+        }
+    }
+
+    /// A client reads again: what nobody read may be for it.
+    pub(crate) fn wake_unread(&mut self) {
+        for execution in core::mem::take(&mut self.aside.unread) {
             self.unpark(execution);
         }
     }

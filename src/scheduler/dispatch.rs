@@ -1,6 +1,7 @@
 //! A pass of the dispatch: the most urgent and earliest execution that somebody can take, then the next, until none is left.
 
 use crate::action::{Action, Assign, Notice};
+use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
 use crate::records::{Assignment, Place, Run};
 use crate::selector::{Candidate, Candidates, Group, Request};
@@ -19,6 +20,15 @@ enum Choice {
     Avoided,
     /// The selector wants none.
     Refused,
+}
+
+/// Who would read the outcome of an execution.
+#[derive(PartialEq, Eq)]
+enum Readers {
+    One,
+    /// Clients that are here, but read too slowly for anything more.
+    Slow,
+    None,
 }
 
 impl Scheduler {
@@ -89,8 +99,12 @@ impl Scheduler {
     }
 
     fn dispatch_one(&mut self, now: Time, execution: ExecutionKey) {
-        if self.executions[execution].flags.shared && !self.is_wanted(execution) {
-            return self.drop_unwanted(now, execution);
+        if self.executions[execution].flags.shared {
+            match self.readers(execution) {
+                Readers::One => {}
+                Readers::Slow => return self.park_unread(now, execution),
+                Readers::None => return self.drop_unwanted(now, execution),
+            }
         }
         match self.choose(now, execution) {
             Choice::Worker(worker) => self.assign(now, execution, worker),
@@ -99,18 +113,22 @@ impl Scheduler {
         }
     }
 
-    /// Whether any client that waits for a shared execution is still here. The jobs of those that left are removed in
-    /// portions, so some of them may still be in the list.
-    fn is_wanted(&self, execution: ExecutionKey) -> bool {
-        let mut next = self.executions[execution].first;
+    /// Whether any client that waits for an execution is still here, and reads. The jobs of those that left are
+    /// removed in portions, so some of them may still be in the list.
+    fn readers(&self, execution: ExecutionKey) -> Readers {
+        let (mut next, mut readers) = (self.executions[execution].first, Readers::None);
         while !next.is_none() {
             let job = &self.jobs[next];
-            if !self.peers[job.client].gone {
-                return true;
+            let client = &self.peers[job.client];
+            if !client.gone {
+                if client.level != OutboxLevel::Paused {
+                    return Readers::One;
+                }
+                readers = Readers::Slow;
             }
             next = job.next;
         }
-        false
+        readers
     }
 
     fn drop_unwanted(&mut self, now: Time, execution: ExecutionKey) {

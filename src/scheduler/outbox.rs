@@ -60,6 +60,9 @@ impl Scheduler {
             self.weigh(peer);
             self.detach_lines(peer, paused);
             self.pause_streams(peer, paused);
+            if !paused {
+                self.wake_unread();
+            }
         }
     }
 

@@ -332,6 +332,7 @@ impl Scheduler {
         } else if urgent {
             self.unpark_avoiding(execution);
         }
+        self.unpark_unread(execution);
         if options.stream {
             self.join_stream(execution, job);
         }

@@ -40,7 +40,7 @@ impl Model {
     /// Whether this execution waits for nothing but a worker.
     fn ready(&self, execution: &Execution) -> bool {
         let reads = |client: &PeerId| self.peers[client].level != OutboxLevel::Paused;
-        let wanted = execution.shared.is_some() || execution.jobs.iter().all(|job| reads(&job.0));
+        let wanted = execution.jobs.iter().any(|job| reads(&job.0));
         execution.stage == Stage::Queued && !self.draining && wanted
     }
 
