@@ -103,6 +103,15 @@ impl Scheduler {
             }
         }
         self.release(key);
+        if self.executions[execution].losses_max == 1 {
+            // It has been stopped midway for the sake of others: for who is left that was the one attempt.
+            return self.lose(
+                now,
+                execution,
+                restarted,
+                "the worker stopped it at a run limit of another job",
+            );
+        }
         self.tell_restart(execution, restarted);
         self.requeue(now, execution, false);
     }

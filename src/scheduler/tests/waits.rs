@@ -4,8 +4,8 @@
 mod harness;
 
 use harness::{World, jobs_of};
-use proletariat_protocol::{ErrorCode, JobOptions, Offer, PeerId};
-use proletariat_scheduler::{Config, Event, OutboxLevel};
+use proletariat_protocol::{ErrorCode, JobOptions, Offer, Payload, PeerId, WorkResult};
+use proletariat_scheduler::{Assign, Config, Event, OutboxLevel};
 
 fn holding() -> Config {
     Config { hold_similar_work: true, ..Config::default() }
@@ -17,6 +17,10 @@ fn keyed(key: &str) -> JobOptions {
 
 fn level(world: &mut World, peer: PeerId, level: OutboxLevel) {
     world.tell(Event::Outbox { peer, level });
+}
+
+fn start(world: &mut World, assigned: &Assign) {
+    world.tell(Event::Started { worker: assigned.worker, assignment: assigned.assignment });
 }
 
 #[test]
@@ -49,4 +53,28 @@ fn what_only_slow_readers_wait_for_ends_as_anything_that_waits() {
     world.leave(slow);
     world.pass_millis(1);
     assert!(world.scheduler.is_idle() && world.assigned_to(worker).is_empty());
+}
+
+#[test]
+fn a_shared_run_that_was_stopped_at_the_limit_of_one_is_not_begun_again_for_who_allows_one_attempt() {
+    let mut world = World::new(holding());
+    let (short, once) = (world.client(), world.client());
+    let worker = world.worker(Offer::new(5));
+    world.submit(short, JobOptions { run_timeout_ms: 300, ..keyed("k") }, &["x"]);
+    let run = world.assigned_to(worker).remove(0);
+    start(&mut world, &run);
+    world.pass_millis(200);
+    world.submit(once, JobOptions { run_timeout_ms: 10_000, max_attempts: Some(1), ..keyed("k") }, &["x"]);
+    world.pass_millis(100);
+    // It had stopped before it heard of the longer limit.
+    let (worker, assignment) = (run.worker, run.assignment);
+    world.tell(Event::Finished {
+        worker,
+        assignment,
+        result: WorkResult::RunTimeout,
+        payload: Payload::new(),
+    });
+    assert_eq!(world.errors(short), [(0, ErrorCode::RunTimeout)]);
+    assert_eq!(world.errors(once), [(0, ErrorCode::Crash)]);
+    assert!(world.assigned_to(worker).is_empty());
 }

@@ -93,6 +93,12 @@ impl Model {
         for job in over {
             self.end_job(job, &Ending::error(ErrorCode::RunTimeout));
         }
+        if let Some(place) =
+            self.execution(run.execution).filter(|place| self.executions[*place].losses_max == 1)
+        {
+            // It was stopped midway, and once is the most.
+            self.end_execution(place, &Ending::error(ErrorCode::Crash));
+        }
     }
 
     /// All that wait get the same outcome; the slot has been given back already, or waits for the stop.
