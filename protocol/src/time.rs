@@ -25,6 +25,12 @@ impl Time {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// So long before this (saturating).
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+    }
+
     /// This time plus so many milliseconds (saturating).
     #[must_use]
     pub const fn plus_millis(self, millis: u64) -> Self {

@@ -3,7 +3,7 @@
 use crate::action::{Action, Assign, Notice};
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
-use crate::records::{Assignment, Place, Run};
+use crate::records::{Assignment, Execution, Place, Run};
 use crate::selector::{Candidate, Candidates, Group, Request};
 use crate::tables::{AssignmentKey, ExecutionKey, PeerKey, PoolKey};
 use crate::waiting::Head;

@@ -7,6 +7,7 @@ use crate::tables::{ExecutionKey, FifoKey, JobKey, PeerKey, PoolKey, Slab};
 use crate::waiting::{Head, LineKey};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::time::Duration;
 use proletariat_protocol::Time;
 
 impl Scheduler {
@@ -174,14 +175,15 @@ impl Scheduler {
         self.peers[client].queued -= 1;
     }
 
-    /// An execution goes back to its line after it was with a worker. `lost`: the wait for a worker starts anew.
-    pub(crate) fn requeue(&mut self, now: Time, execution: ExecutionKey, lost: bool) {
+    /// An execution goes back to its line after it was with a worker, since `kept_since` if that hands it back: its wait
+    /// goes on where it was. `None`: it lost its worker, and its wait starts anew.
+    pub(crate) fn requeue(&mut self, now: Time, execution: ExecutionKey, kept_since: Option<Time>) {
         let mut next = self.executions[execution].first;
         while !next.is_none() {
             let job = &mut self.jobs[next];
-            if lost {
-                job.since = now;
-            }
+            // Who joined the run has not waited at all.
+            let waited = kept_since.map_or(Duration::ZERO, |kept_since| kept_since.since(job.since));
+            job.since = now.before(waited);
             let (sequence, assign, since) = (job.sequence(), job.assign_timeout_ms(), job.since);
             if !job.waits() {
                 self.burst.no_wait.push((next, sequence));
@@ -195,7 +197,7 @@ impl Scheduler {
         self.executions[execution].place = Place::Parked;
         self.similar.run_is_over(execution);
         self.count_waiting(execution);
-        if lost {
+        if kept_since.is_none() {
             self.counts.requeued += 1;
         }
         self.enqueue(execution, false);

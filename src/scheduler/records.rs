@@ -17,7 +17,8 @@ pub(crate) struct Job {
     pub(crate) arrival: NonZeroU64,
     /// When the total timeout ends; [`Time::NEVER`] without one.
     pub(crate) deadline: Time,
-    /// Since when it waits for a worker: its arrival, or the last loss of one.
+    /// Since when it waits for a worker: its arrival, or the last loss of one, and later by the time that others had it
+    /// before they handed it back.
     pub(crate) since: Time,
     /// Milliseconds; 0: none; [`NO_WAIT`]: it does not wait at all.
     pub(crate) assign_timeout_ms: u32,

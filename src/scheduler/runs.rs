@@ -86,7 +86,7 @@ impl Scheduler {
         let late = now.plus_millis(LATENESS_MILLIS);
         // A limit that never moved was that of all. Otherwise the worker may have kept an older one, and only those
         // whose own time is over have ended.
-        let moved = self.assignments[key].limit_moved;
+        let (moved, kept_since) = (self.assignments[key].limit_moved, self.assignments[key].sent_at);
         let restarted = self.take_stream(key);
         let mut next = self.executions[execution].first;
         while !next.is_none() {
@@ -113,7 +113,7 @@ impl Scheduler {
             );
         }
         self.tell_restart(execution, restarted);
-        self.requeue(now, execution, false);
+        self.requeue(now, execution, Some(kept_since));
     }
 
     pub(crate) fn run_timed_out(&mut self, now: Time, job: JobKey) {
@@ -195,7 +195,7 @@ impl Scheduler {
         let Some(execution) = self.assignments[key].execution() else {
             return self.stop_confirmed(key);
         };
-        let restarted = self.take_stream(key);
+        let (restarted, kept_since) = (self.take_stream(key), self.assignments[key].sent_at);
         let begun = matches!(self.release(key), Run::Started(..));
         if reason == HandBackReason::Leaving && begun && self.executions[execution].losses_max == 1 {
             // It was stopped midway, and nobody knows how far it came: that was its one attempt.
@@ -203,7 +203,7 @@ impl Scheduler {
         }
         self.heed(now, worker, execution, reason);
         self.tell_restart(execution, restarted);
-        self.requeue(now, execution, false);
+        self.requeue(now, execution, Some(kept_since));
     }
 
     /// What a hand-back means for the worker and for the execution.
@@ -279,7 +279,7 @@ impl Scheduler {
         row.losses = row.losses.saturating_add(1);
         if row.losses_max == 0 || row.losses < row.losses_max {
             self.tell_restart(execution, restarted);
-            return self.requeue(now, execution, true);
+            return self.requeue(now, execution, None);
         }
         let advice = ErrorCode::Crash.advice();
         let text = if message.is_empty() {

@@ -190,9 +190,13 @@ fn the_three_clocks_end_jobs_with_their_codes() {
 fn the_wait_for_a_worker_begins_anew_after_a_loss_but_not_after_a_hand_back() {
     let mut world = World::new(Config::default());
     let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    world.submit(client, urgent(1), &["in its way"]);
+    let before = world.assigned_to(worker).remove(0);
     world.submit(client, JobOptions { assign_timeout_ms: 1_000, ..JobOptions::default() }, &["a"]);
-    let assigned = world.assigned_to(worker).remove(0);
     world.pass_millis(900);
+    world.finish(&before, "done");
+    let assigned = world.assigned_to(worker).remove(0);
+    world.pass_millis(5_000);
     world.hand_back(&assigned, HandBackReason::NotMyKind);
     world.pass_millis(99);
     assert!(world.errors(client).is_empty());

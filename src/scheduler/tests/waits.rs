@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::{World, jobs_of};
-use proletariat_protocol::{ErrorCode, JobOptions, Offer, Payload, PeerId, WorkResult};
+use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, Offer, Payload, PeerId, WorkResult};
 use proletariat_scheduler::{Assign, Config, Event, OutboxLevel};
 
 fn holding() -> Config {
@@ -77,4 +77,26 @@ fn a_shared_run_that_was_stopped_at_the_limit_of_one_is_not_begun_again_for_who_
     assert_eq!(world.errors(short), [(0, ErrorCode::RunTimeout)]);
     assert_eq!(world.errors(once), [(0, ErrorCode::Crash)]);
     assert!(world.assigned_to(worker).is_empty());
+}
+
+#[test]
+fn the_wait_for_a_worker_stands_still_while_a_worker_has_the_job() {
+    let mut world = World::new(holding());
+    let (first, second) = (world.client(), world.client());
+    world.submit(first, JobOptions { assign_timeout_ms: 1_000, ..keyed("k") }, &["x"]);
+    world.pass_millis(600);
+    let worker = world.worker(Offer::new(1));
+    let run = world.assigned_to(worker).remove(0);
+    world.pass_millis(5_000);
+    world.submit(second, JobOptions { assign_timeout_ms: 1_000, ..keyed("k") }, &["x"]);
+    world.pass_millis(5_000);
+    world.hand_back(&run, HandBackReason::NotMyKind);
+    world.pass_millis(399);
+    assert!(world.errors(first).is_empty());
+    world.pass_millis(1);
+    assert_eq!(world.errors(first), [(0, ErrorCode::AssignTimeout)], "it went on where it was");
+    world.pass_millis(599);
+    assert!(world.errors(second).is_empty());
+    world.pass_millis(1);
+    assert_eq!(world.errors(second), [(0, ErrorCode::AssignTimeout)], "it had not begun");
 }

@@ -3,7 +3,9 @@
 use super::state::{Avoid, Busy};
 use super::submission::clock;
 use super::{Assignment, Ending, Execution, JobRef, Model, Said, Stage, Worker};
-use proletariat_protocol::{AssignmentId, ErrorCode, HandBackReason, JobId, Payload, PeerId, WorkResult};
+use proletariat_protocol::{
+    AssignmentId, ErrorCode, HandBackReason, JobId, Payload, PeerId, Time, WorkResult,
+};
 use proletariat_scheduler::OutboxLevel;
 use std::time::Duration;
 
@@ -89,6 +91,7 @@ impl Model {
         };
         let jobs = self.executions[place].jobs.clone();
         let over: Vec<JobRef> = jobs.iter().filter(|job| !run.moved || ends(self, job)).copied().collect();
+        self.wait_on(place, run.asked);
         self.queue_again(place);
         for job in over {
             self.end_job(job, &Ending::error(ErrorCode::RunTimeout));
@@ -116,7 +119,8 @@ impl Model {
             return self.stopped(worker, id);
         }
         let place = self.place_of(at);
-        let begun = self.assignments.remove(at).started.is_some();
+        let run = self.assignments.remove(at);
+        let begun = run.started.is_some();
         if reason == HandBackReason::Leaving && begun && self.executions[place].losses_max == 1 {
             // Stopped midway: nobody knows how far it came, and once is the most.
             return self.count_loss(place);
@@ -130,7 +134,16 @@ impl Model {
             HandBackReason::Leaving if self.worker(worker).offer.is_none() => {}
             HandBackReason::Unfit | HandBackReason::Leaving => self.unfit(place, worker, kind),
         }
+        self.wait_on(place, run.asked);
         self.queue_again(place);
+    }
+
+    /// The waits for a worker go on where they were when this run was given away.
+    fn wait_on(&mut self, place: usize, given: Time) {
+        for job in self.executions[place].jobs.clone() {
+            let job = self.jobs.get_mut(&job).expect("waits for it");
+            job.since = Time(self.now.0 - given.0.saturating_sub(job.since.0));
+        }
     }
 
     fn worker(&mut self, id: PeerId) -> &mut Worker {

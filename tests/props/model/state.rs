@@ -72,7 +72,7 @@ pub struct Job {
     /// End of the whole call.
     pub total: Option<Time>,
     pub joined: Time,
-    /// Since when it waits for a worker: its arrival, or the last loss of one.
+    /// Since when it waits for a worker: its arrival, or the last loss of one; time with a worker that handed it back apart.
     pub since: Time,
     /// The worker should have ended its run already.
     pub backstop: bool,
