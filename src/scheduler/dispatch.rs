@@ -6,7 +6,7 @@ use crate::machine::Scheduler;
 use crate::records::{Assignment, Execution, Place, Run};
 use crate::selector::{Candidate, Candidates, Group, Request};
 use crate::tables::{AssignmentKey, ExecutionKey, PeerKey, PoolKey};
-use crate::waiting::Head;
+use crate::waiting::{Head, Pools};
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -143,15 +143,7 @@ impl Scheduler {
     fn choose(&mut self, now: Time, execution: ExecutionKey) -> Choice {
         let Self { pools, executions, kinds, aside, selector, random, .. } = self;
         let row = &executions[execution];
-        let mut groups = SmallVec::new();
-        for key in pools.serving(row.kind) {
-            let pool = pools.pool(key);
-            let tree = &pool.trees[pool.range_of(row.priority)];
-            if tree.total() > 0 {
-                groups.push(Group { pool: key, tree, members: &pool.members });
-            }
-        }
-        let among = Candidates { groups };
+        let among = candidates(pools, row);
         let request = Request {
             kind: kinds.name(row.kind).map(AsRef::as_ref),
             priority: row.priority,
@@ -178,6 +170,22 @@ impl Scheduler {
             }
         }
         among.iter().find(|candidate| !is_avoided(candidate)).map_or(Choice::Avoided, choice)
+    }
+
+    /// Whether a worker would be found for a waiting execution if there were a pass now.
+    pub(crate) fn could_be_taken(&mut self, now: Time, execution: ExecutionKey) -> bool {
+        let row = &self.executions[execution];
+        if row.place != Place::Queued || self.readers(execution) != Readers::One {
+            return false;
+        }
+        let among = candidates(&self.pools, row);
+        let avoided = self.aside.avoided(now, execution);
+        let is_avoided = |candidate: &Candidate| {
+            let place = among.place_of(candidate);
+            let key = place.map(|(pool, place)| self.pools.key_at(pool, place));
+            key.is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
+        };
+        among.free() > 0 && (avoided.is_empty() || among.iter().any(|candidate| !is_avoided(&candidate)))
     }
 
     fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
@@ -260,4 +268,17 @@ impl Scheduler {
         let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
         self.assignments.get(key).filter(|row| row.id == id && row.worker == worker).map(|_| key)
     }
+}
+
+/// The workers that have room for an execution.
+fn candidates<'a>(pools: &'a Pools, row: &Execution) -> Candidates<'a> {
+    let mut groups = SmallVec::new();
+    for key in pools.serving(row.kind) {
+        let pool = pools.pool(key);
+        let tree = &pool.trees[pool.range_of(row.priority)];
+        if tree.total() > 0 {
+            groups.push(Group { pool: key, tree, members: &pool.members });
+        }
+    }
+    Candidates { groups }
 }

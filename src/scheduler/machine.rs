@@ -93,6 +93,8 @@ pub(crate) struct Burst {
     pub(crate) losses: Vec<Loss>,
     pub(crate) accepts: Vec<PeerKey>,
     pub(crate) no_wait: Vec<(JobKey, u64)>,
+    /// Those of them that somebody could take, while slots gather: they wait for the next pass, and for nothing else.
+    pub(crate) until_pass: Vec<(JobKey, u64)>,
     /// Workers that have to change their pool.
     pub(crate) misplaced: Vec<PeerKey>,
     /// Workers that got slots back.

@@ -298,13 +298,24 @@ impl Scheduler {
         }
     }
 
-    /// Fails at once what does not want to wait and still does.
+    /// Fails at once what does not want to wait and still does. While slots gather, nobody has been looked for yet: whom
+    /// somebody could take takes part in the pass that follows.
     pub(crate) fn refuse_to_wait(&mut self, now: Time) {
+        let gathering = self.gate.opens_at().is_some() && !self.draining;
+        if !gathering {
+            self.burst.no_wait.append(&mut self.burst.until_pass);
+        }
         for (key, sequence) in core::mem::take(&mut self.burst.no_wait) {
             let Some(job) = self.jobs.get(key).filter(|job| job.sequence() == sequence) else {
                 continue;
             };
-            if !matches!(self.executions[job.execution].place, Place::Assigned(_)) {
+            let execution = job.execution;
+            if matches!(self.executions[execution].place, Place::Assigned(_)) {
+                continue;
+            }
+            if gathering && self.could_be_taken(now, execution) {
+                self.burst.until_pass.push((key, sequence));
+            } else {
                 self.fail_job(now, key, ErrorCode::NoWorker);
             }
         }

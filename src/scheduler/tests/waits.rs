@@ -6,6 +6,7 @@ mod harness;
 use harness::{World, jobs_of};
 use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, Offer, Payload, PeerId, WorkResult};
 use proletariat_scheduler::{Assign, Config, Event, OutboxLevel};
+use std::time::Duration;
 
 fn holding() -> Config {
     Config { hold_similar_work: true, ..Config::default() }
@@ -21,6 +22,32 @@ fn level(world: &mut World, peer: PeerId, level: OutboxLevel) {
 
 fn start(world: &mut World, assigned: &Assign) {
     world.tell(Event::Started { worker: assigned.worker, assignment: assigned.assignment });
+}
+
+#[test]
+fn who_does_not_want_to_wait_takes_part_in_the_next_distribution() {
+    let gathering = Config { distrib_randmax: Duration::from_millis(100), ..Config::default() };
+    let mut world = World::new(gathering);
+    let (client, worker) = (world.client(), world.worker(Offer::new(2).kinds(["a"])));
+    let hurried = |kind: &str| JobOptions { no_wait: true, kind: Some(kind.into()), ..JobOptions::default() };
+    world.submit(client, hurried("b"), &["nobody does this"]);
+    assert_eq!(world.errors(client), [(0, ErrorCode::NoWorker)], "to wait would be of no use");
+    world.submit(client, hurried("a"), &["x", "y", "one too many"]);
+    world.pass_millis(100);
+    assert_eq!(jobs_of(&world.assigned_to(worker)), ["x", "y"]);
+    assert_eq!(world.errors(client), [(3, ErrorCode::NoWorker)]);
+    world.submit(client, hurried("a"), &["no slot is free"]);
+    assert_eq!(world.errors(client), [(4, ErrorCode::NoWorker)]);
+}
+
+#[test]
+fn who_does_not_want_to_wait_is_told_when_the_manager_stops_before_the_distribution() {
+    let gathering = Config { distrib_randmax: Duration::from_millis(100), ..Config::default() };
+    let mut world = World::new(gathering);
+    let (client, _worker) = (world.client(), world.worker(Offer::new(2)));
+    world.submit(client, JobOptions { no_wait: true, ..JobOptions::default() }, &["x"]);
+    world.tell(Event::Draining);
+    assert_eq!(world.errors(client), [(0, ErrorCode::NoWorker)]);
 }
 
 #[test]

@@ -44,14 +44,18 @@ impl Model {
         execution.stage == Stage::Queued && !self.draining && wanted
     }
 
+    /// Whether somebody could take this execution now.
+    pub(super) fn has_taker(&self, execution: &Execution) -> bool {
+        self.ready(execution) && self.peers.values().any(|peer| self.may_take(peer, execution))
+    }
+
     fn rank(&self, execution: &Execution) -> (Reverse<u32>, u64) {
         (Reverse(self.priority(execution)), self.place_in_order(execution))
     }
 
     /// The first execution in the order that somebody could take now.
     fn best(&self) -> Option<&Execution> {
-        let takable =
-            |e: &&Execution| self.ready(e) && self.peers.values().any(|peer| self.may_take(peer, e));
+        let takable = |e: &&Execution| self.has_taker(e);
         self.executions.iter().filter(takable).min_by_key(|execution| self.rank(execution))
     }
 

@@ -243,7 +243,7 @@ impl Model {
                 job.owed = Some(self.burst);
             }
             if job.options.no_wait {
-                self.hurried.push(id);
+                self.hurried.push((id, self.now, self.burst));
             }
         }
     }

@@ -52,8 +52,8 @@ pub struct Model {
     /// Jobs that may be told of a restart in this burst: they ended while they were owed the word, or their run began anew
     /// and they happened not to have heard of it.
     excused: BTreeSet<JobRef>,
-    /// Jobs of this burst that do not wait.
-    hurried: Vec<JobRef>,
+    /// Jobs that do not wait, and since which time and burst no worker has had them.
+    hurried: Vec<(JobRef, Time, u64)>,
 }
 
 impl Model {
@@ -137,7 +137,7 @@ impl Model {
         gone.into_iter().for_each(|peer| self.forget_jobs_of(peer));
         self.fire_message_clocks();
         self.follow_assignments(actions)?;
-        self.refuse_the_hurried();
+        self.refuse_the_hurried(actions)?;
         self.compare(actions)?;
         self.check_run_limits(actions)?;
         self.check_accepts(actions)?;

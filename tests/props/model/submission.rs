@@ -1,8 +1,9 @@
 //! Jobs come, and their callers give them up.
 
-use super::{Ending, Execution, Job, JobRef, Model, Said, Stage};
+use super::{Ending, Execution, Job, JobRef, Model, Said, Stage, Verdict};
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
 use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, PeerId, Time};
+use proletariat_scheduler::{Action, Outcome};
 use std::time::Duration;
 
 impl Model {
@@ -83,7 +84,7 @@ impl Model {
             owed: None,
         };
         if options.no_wait {
-            self.hurried.push(id);
+            self.hurried.push((id, self.now, self.burst));
         }
         let partner = shared.as_ref().and_then(|_| self.executions.iter().position(|e| e.shared == shared));
         if let Some(place) = partner {
@@ -135,13 +136,32 @@ impl Model {
         self.aborts.extend(own);
     }
 
-    /// Jobs that do not wait and that nobody took.
-    pub(super) fn refuse_the_hurried(&mut self) {
-        for job in std::mem::take(&mut self.hurried) {
-            if self.jobs.contains_key(&job) && self.waits(job) {
+    /// Jobs that do not wait and that nobody took. Where slots gather before they are given away, those that somebody could
+    /// take take part in that, and are refused when it was in vain; only a threshold may have kept all of them from it.
+    pub(super) fn refuse_the_hurried(&mut self, actions: &[Action]) -> Verdict {
+        let randmax = self.config.distrib_randmax;
+        for (job, since, burst) in std::mem::take(&mut self.hurried) {
+            if !self.jobs.contains_key(&job) || !self.waits(job) {
+                continue;
+            }
+            let refused = |action: &Action| {
+                matches!(action, Action::Deliver { client, job: number, outcome: Outcome::Error(ErrorCode::NoWorker, _) }
+                    if (*client, *number) == job)
+            };
+            let could_be_taken =
+                self.execution_of(job).is_some_and(|place| self.has_taker(&self.executions[place]));
+            if actions.iter().any(refused) {
+                if could_be_taken && self.config.avail_threshold == 1 && !randmax.is_zero() {
+                    return Err(format!("{job:?} was refused, though somebody could take it"));
+                }
                 self.end_job(job, &Ending::error(ErrorCode::NoWorker));
+            } else if !could_be_taken && self.burst == burst || self.now >= since + randmax {
+                return Err(format!("{job:?} does not wait, and waits since {since:?}"));
+            } else {
+                self.hurried.push((job, since, burst));
             }
         }
+        Ok(())
     }
 
     /// Whether a job waits for a worker: queued, or held until the run before it has stopped.
