@@ -12,7 +12,7 @@
 //! A total is a promise and not a reason to reserve: memory grows with the bytes that have come.
 
 use crate::frame::{FrameType, WireError, put_frame_start};
-use crate::limits::{FRAGMENT_STREAMS_MAX, HEAD_BYTES_MAX};
+use crate::limits::{FRAGMENT_STREAMS_MAX, HEAD_BYTES_MAX, SYSTEM_MESSAGE_BYTES_MAX};
 use bytes::BytesMut;
 use std::collections::BTreeMap;
 
@@ -52,10 +52,11 @@ struct Gathering {
 }
 
 impl Reassembly {
-    /// For payloads of at most so many bytes.
+    /// For payloads of at most so many bytes; a system message may always be as large as those may be.
     #[must_use]
     pub fn new(payload_bytes_max: u64) -> Self {
-        let total_max = payload_bytes_max.saturating_add(HEAD_BYTES_MAX as u64);
+        let tail_max = payload_bytes_max.max(SYSTEM_MESSAGE_BYTES_MAX as u64);
+        let total_max = tail_max.saturating_add(HEAD_BYTES_MAX as u64);
         Self { streams: BTreeMap::new(), total_max, incomplete_bytes: 0 }
     }
 
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn every_bound_has_its_error() {
         let mut reassembly = Reassembly::new(100);
-        let max = 100 + HEAD_BYTES_MAX as u64;
+        let max = (SYSTEM_MESSAGE_BYTES_MAX + HEAD_BYTES_MAX) as u64;
         let too_large = reassembly.begin(&begin(0, max + 1)).unwrap_err();
         assert_eq!(too_large, WireError::MessageTooLarge { total: max + 1, max });
         assert_eq!(too_large.code(), crate::ErrorCode::TooLarge);
@@ -211,12 +212,13 @@ mod tests {
     #[test]
     fn all_incomplete_messages_together_have_a_bound() {
         let mut reassembly = Reassembly::new(0);
-        let whole = vec![0; HEAD_BYTES_MAX - 1];
+        let most = SYSTEM_MESSAGE_BYTES_MAX + HEAD_BYTES_MAX;
+        let whole = vec![0; most - 1];
         for stream in 0..4 {
-            reassembly.begin(&begin(stream, HEAD_BYTES_MAX as u64)).unwrap();
+            reassembly.begin(&begin(stream, most as u64)).unwrap();
             assert_eq!(reassembly.data(stream, &whole), Ok(None));
         }
-        reassembly.begin(&begin(4, HEAD_BYTES_MAX as u64)).unwrap();
+        reassembly.begin(&begin(4, most as u64)).unwrap();
         assert!(matches!(reassembly.data(4, &whole), Err(WireError::TooMuchIncomplete(_))));
         assert!(matches!(reassembly.data(3, &[0]), Ok(Some(_))), "those under way can still be completed");
     }

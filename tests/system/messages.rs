@@ -140,6 +140,18 @@ fn a_lost_manager_is_an_error_and_the_message_is_not_sent_again() {
 }
 
 #[test]
+fn the_largest_message_passes_where_payloads_are_small() {
+    let test = Test::new();
+    let manager = test.manager(&["--max-payload", "1KiB"]);
+    let listener = manager.client(&["sysmsg", "--listen"]);
+    manager.until("it listens", |status| status["peers"].as_array().unwrap().len() == 2);
+    let mut sender = manager.peer(CLIENT);
+    sender.tell(Recipient::All, &vec![b'x'; 1 << 20], 0);
+    assert_eq!(sender.report(), (1, 1));
+    listener.until_it_prints(&"x".repeat(1 << 20));
+}
+
+#[test]
 fn a_message_to_the_manager_is_told_in_its_log_or_its_events_and_large_ones_are_refused() {
     let test = Test::new();
     let manager = test.manager(&[]);
