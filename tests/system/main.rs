@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod batch;
+mod bench;
 mod calls;
 mod chaos;
 mod clocks;

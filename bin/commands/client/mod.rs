@@ -1,6 +1,7 @@
 //! `client`: pushes jobs and gets the answers back; asks the manager; tells the others.
 
 mod batch;
+mod bench;
 mod collect;
 mod demo;
 mod in_order;
@@ -39,6 +40,7 @@ Examples:
   client sysmsg '{\"do\":\"something\"}'        tells everybody else
   client status --watch                       workers, queues and peers, again and again
   client demo                                 a whole fleet in one process; needs nothing else
+  client bench W1                             jobs/s, latency, and what the manager takes for a job
   client demo planner --tasks 100 --time-scale 0.1
                                               tasks for thirty HTTP services
 
@@ -86,6 +88,11 @@ enum ClientCommand {
     Status(status::StatusOptions),
     /// Runs a whole fleet in this process and shows that nothing is lost
     Demo(demo::DemoOptions),
+    /// Measures jobs/s, latency, and what a manager takes for a job
+    Bench(bench::BenchOptions),
+    /// The manager of a bench, in a process of its own
+    #[command(hide = true)]
+    BenchManager,
 }
 
 /// The executable `client`.
@@ -116,6 +123,8 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
             ClientCommand::Sysmsg(options) => sysmsg::run(options, &manager, interrupt).await,
             ClientCommand::Status(options) => status::run(&options, &manager, interrupt).await,
             ClientCommand::Demo(options) => demo::run(options, &manager, &parsed.sources, interrupt).await,
+            ClientCommand::Bench(options) => bench::run(options, manager, &parsed.sources, interrupt).await,
+            ClientCommand::BenchManager => bench::serve(interrupt).await,
         }
     })
 }
