@@ -1,19 +1,44 @@
-//! Our own wire, version 0, written to protocol/PROTOCOL.md: as lean as the others, and as the others all jobs of a turn go
-//! out as they come. A worker answers all assignments of one message with one message.
+//! Our own wire, version 0, written to protocol/PROTOCOL.md: as lean as the others, and as with the others all jobs of a turn
+//! go out as they come. A worker answers all assignments of one message with one message. Nothing is allocated for a job.
+//!
+//! What the others cannot do is asked for by `Plan`: jobs of several priorities and kinds, with timeouts; guarantees; workers
+//! of one kind each; jobs that hold their slot for a time, or until they are told.
 use super::be32;
 use crate::drv::*;
+use std::collections::VecDeque;
 
 const MAGIC: &[u8] = &[0xd7, b'P', b'R', b'O', 0, 0, 0, 0];
+/// What senders put into one message.
+const MESSAGE_BYTES_MAX: usize = 262_144;
+const JOBS_MAX: usize = 65_536;
 
 #[derive(Default)]
 pub struct Ours {
     client: ConnId,
     submitted: u64,
-    batch: Vec<u8>,
+    /// The jobs of this turn, by kind and priority.
+    classes: Vec<Class>,
+    /// Those classes that have any.
+    used: Vec<usize>,
     sizes: Vec<u8>,
-    count: u64,
-    scratch: Vec<u8>,
     greeted: Vec<bool>,
+    held: VecDeque<Held>,
+}
+
+#[derive(Default)]
+struct Class {
+    /// The head of a Submit up to the number of its jobs.
+    options: Vec<u8>,
+    sizes: Vec<u8>,
+    payloads: Vec<u8>,
+}
+
+/// A job that holds its slot.
+struct Held {
+    until: u64,
+    worker: ConnId,
+    assignment: u64,
+    number: [u8; 16],
 }
 
 fn le32(b: &[u8]) -> usize {
@@ -22,6 +47,11 @@ fn le32(b: &[u8]) -> usize {
 
 fn le64(b: &[u8]) -> u64 {
     u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// A frame of type 0 (a whole message).
@@ -33,104 +63,205 @@ fn frame(out: &mut Vec<u8>, f: impl FnOnce(&mut Vec<u8>)) {
     out[at..at + 4].copy_from_slice(&n.to_be_bytes());
 }
 
-impl Ours {
-    fn hello(&self, out: &mut Vec<u8>, c: ConnId, client: bool) {
-        out.extend_from_slice(MAGIC);
-        let at = out.len();
-        out.extend_from_slice(&[0; 5]);
+fn hello(out: &mut Vec<u8>, c: ConnId, client: bool) {
+    out.extend_from_slice(MAGIC);
+    frame(out, |out| {
         let mut instance = [0x5a; 16];
         instance[..8].copy_from_slice(&(c as u64).to_le_bytes());
         out.extend_from_slice(&instance);
         out.extend_from_slice(&[u8::from(client), u8::from(!client), 0]);
-        out.extend_from_slice(&5u64.to_le_bytes());
-        out.extend_from_slice(b"peers");
+        put_text(out, "peers");
         out.push(0);
         out.extend_from_slice(&0u64.to_le_bytes());
-        let n = (out.len() - at - 4) as u32;
-        out[at..at + 4].copy_from_slice(&n.to_be_bytes());
-    }
+    });
+}
 
+fn offer(out: &mut Vec<u8>, slots: u32, guarantees: &[(u32, u32)], kind: Option<&str>) {
+    frame(out, |out| {
+        out.extend_from_slice(&3u32.to_le_bytes());
+        out.extend_from_slice(&slots.to_le_bytes());
+        out.extend_from_slice(&(guarantees.len() as u64).to_le_bytes());
+        for (bound, slots) in guarantees {
+            out.extend_from_slice(&bound.to_le_bytes());
+            out.extend_from_slice(&slots.to_le_bytes());
+        }
+        out.extend_from_slice(&u32::from(kind.is_some()).to_le_bytes());
+        if let Some(kind) = kind {
+            out.extend_from_slice(&1u64.to_le_bytes());
+            put_text(out, kind);
+        }
+    });
+}
+
+impl Class {
+    fn new(plan: &Plan, priority: u32, kind: Option<usize>) -> Class {
+        let mut o = Vec::new();
+        o.extend_from_slice(&priority.to_le_bytes());
+        match kind {
+            Some(kind) => {
+                o.push(1);
+                put_text(&mut o, &format!("kind-{kind}"));
+            }
+            None => o.push(0),
+        }
+        o.push(0); // no key
+        o.extend_from_slice(&plan.timeout_ms.to_le_bytes());
+        o.extend_from_slice(&0u32.to_le_bytes());
+        o.extend_from_slice(&plan.run_timeout_ms.to_le_bytes());
+        o.extend_from_slice(&[0, 0, 0]); // max_attempts, no_wait, stream
+        Class { options: o, ..Class::default() }
+    }
+}
+
+impl Ours {
     fn outcomes(&mut self, cx: &mut Cx, b: &[u8]) {
         let count = le64(&b[4..]) as usize;
         // the entries have no fixed size (a result has no code): read them first, then the tail
-        self.scratch.clear();
+        self.sizes.clear();
         let mut at = 12;
         for _ in 0..count {
-            let kind = le32(&b[at + 8..]);
-            at += 12 + if kind == 0 { 0 } else { 4 };
-            self.scratch.extend_from_slice(&b[at..at + 4]);
-            assert!(kind == 0, "ours: a job failed: {}", String::from_utf8_lossy(b));
-            at += 4;
+            assert!(le32(&b[at + 8..]) == 0, "ours: a job failed: {}", String::from_utf8_lossy(b));
+            self.sizes.extend_from_slice(&b[at + 12..at + 16]);
+            at += 16;
         }
-        for k in 0..count {
-            let n = le32(&self.scratch[4 * k..]);
+        for size in self.sizes.chunks_exact(4) {
+            let n = le32(size);
             cx.done(&b[at..at + n]);
             at += n;
         }
     }
 
     fn assign(&mut self, cx: &mut Cx, c: ConnId, b: &[u8]) {
-        let count = le64(&b[4..]) as usize;
-        let mut at = 12;
-        let mut jobs: Vec<(u64, usize)> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let (id, n) = (le64(&b[at..]), le32(&b[at + 8..]));
-            at += 28;
-            at += 1 + if b[at] == 1 { 8 + le64(&b[at + 1..]) as usize } else { 0 };
-            at += 1;
-            jobs.push((id, n));
+        cx.assigned += le64(&b[4..]);
+        if cx.plan.hold {
+            return self.hold(cx, c, b);
         }
-        let reply = cx.rep_size.max(16) as u32;
-        frame(cx.out(c), |o| {
-            o.extend_from_slice(&6u32.to_le_bytes());
-            o.extend_from_slice(&(count as u64).to_le_bytes());
-            for (id, _) in &jobs {
-                o.extend_from_slice(&id.to_le_bytes());
-                o.extend_from_slice(&0u32.to_le_bytes());
-                o.extend_from_slice(&reply.to_le_bytes());
-            }
-        });
-        let start = cx.out(c).len();
-        for (_, n) in &jobs {
+        let count = le64(&b[4..]) as usize;
+        let reply = (cx.rep_size.max(16) as u32).to_le_bytes();
+        self.sizes.clear();
+        let out = cx.out(c);
+        let begin = out.len();
+        out.extend_from_slice(&[0; 5]);
+        out.extend_from_slice(&6u32.to_le_bytes());
+        out.extend_from_slice(&(count as u64).to_le_bytes());
+        let mut at = 12;
+        for _ in 0..count {
+            let mut run = [0; 16];
+            run[..8].copy_from_slice(&b[at..at + 8]);
+            run[12..].copy_from_slice(&reply);
+            out.extend_from_slice(&run);
+            self.sizes.extend_from_slice(&b[at + 8..at + 12]);
+            at = after_execution(b, at);
+        }
+        for size in self.sizes.chunks_exact(4) {
+            let n = le32(size);
             let (out, r) = cx.reply(c, &b[at..at + n]);
             out.extend_from_slice(r);
             at += n;
         }
-        // the frame ends after the payloads
         let out = cx.out(c);
-        let tail = out.len() - start;
-        let head = 5 + 12 + 16 * count;
-        let at = start - head;
-        out[at..at + 4].copy_from_slice(&((head - 4 + tail) as u32).to_be_bytes());
+        let n = (out.len() - begin - 4) as u32;
+        out[begin..begin + 4].copy_from_slice(&n.to_be_bytes());
     }
+
+    /// Jobs below priority 2 are answered after a time, the others at once.
+    fn hold(&mut self, cx: &mut Cx, c: ConnId, b: &[u8]) {
+        let count = le64(&b[4..]) as usize;
+        let tail = (0..count).fold(12, |at, _| after_execution(b, at));
+        let (mut at, mut payload) = (12, tail);
+        for _ in 0..count {
+            let mut number = [0; 16];
+            number.copy_from_slice(&b[payload..payload + 16]);
+            let urgent = le32(&b[at + 16..]) >= 2;
+            let until = if urgent { 0 } else { cx.now.saturating_add(cx.plan.hold_ns) };
+            let held = Held { until, worker: c, assignment: le64(&b[at..]), number };
+            if urgent {
+                self.answer(cx, &held);
+            } else {
+                self.held.push_back(held);
+            }
+            payload += le32(&b[at + 8..]);
+            at = after_execution(b, at);
+        }
+    }
+
+    fn answer(&mut self, cx: &mut Cx, held: &Held) {
+        let mut request = [b'x'; 64];
+        request[..16].copy_from_slice(&held.number);
+        let (out, reply) = cx.reply(held.worker, &request);
+        frame(out, |out| {
+            out.extend_from_slice(&6u32.to_le_bytes());
+            out.extend_from_slice(&1u64.to_le_bytes());
+            out.extend_from_slice(&held.assignment.to_le_bytes());
+            out.extend_from_slice(&0u32.to_le_bytes());
+            out.extend_from_slice(&(reply.len() as u32).to_le_bytes());
+            out.extend_from_slice(reply);
+        });
+    }
+
+    /// The class of a job, and whether it exists already.
+    fn class(&mut self, plan: &Plan, seq: u64) -> usize {
+        if let Some(priority) = plan.urgent {
+            let at = plan.classes();
+            self.classes.resize_with(at.max(self.classes.len()), Class::default);
+            if self.classes.len() == at {
+                self.classes.push(Class::new(plan, priority, None));
+            }
+            return at;
+        }
+        let number = (seq / plan.run) as usize % plan.classes();
+        if self.classes.len() <= number {
+            self.classes.resize_with(plan.classes(), Class::default);
+        }
+        if self.classes[number].options.is_empty() {
+            let kind = (plan.kinds > 0).then(|| number % plan.kinds);
+            self.classes[number] = Class::new(plan, (number % plan.priorities) as u32, kind);
+        }
+        number
+    }
+
+    fn seal_class(&mut self, cx: &mut Cx, number: usize) {
+        let class = &mut self.classes[number];
+        let count = (class.sizes.len() / 4) as u64;
+        if count == 0 {
+            return;
+        }
+        frame(cx.out(self.client), |o| {
+            o.extend_from_slice(&0u32.to_le_bytes());
+            o.extend_from_slice(&self.submitted.to_le_bytes());
+            o.extend_from_slice(&class.options);
+            o.extend_from_slice(&count.to_le_bytes());
+            o.extend_from_slice(&class.sizes);
+            o.extend_from_slice(&class.payloads);
+        });
+        self.submitted += count;
+        class.sizes.clear();
+        class.payloads.clear();
+    }
+}
+
+/// Where the next execution of an Assign begins.
+fn after_execution(b: &[u8], at: usize) -> usize {
+    let at = at + 28;
+    at + 2 + if b[at] == 1 { 8 + le64(&b[at + 1..]) as usize } else { 0 }
 }
 
 impl Proto for Ours {
     fn open(&mut self, cx: &mut Cx, c: ConnId) {
         self.greeted.resize(self.greeted.len().max(c + 1), false);
-        let role = cx.role(c);
-        let slots = cx.slots as u32;
-        let out = cx.out(c);
-        self.hello(out, c, role == Role::Client);
-        if role == Role::Client {
-            self.client = c;
-        } else {
+        let (role, slots) = (cx.role(c), cx.slots as u32);
+        let mut bytes = Vec::new();
+        hello(&mut bytes, c, role == Role::Client);
+        match role {
+            Role::Client => self.client = c,
             // an idle worker takes a kind that none of our jobs has
-            let kind: &[u8] = if matches!(role, Role::Idle(_)) { b"idle" } else { b"" };
-            frame(out, |o| {
-                o.extend_from_slice(&3u32.to_le_bytes());
-                o.extend_from_slice(&slots.to_le_bytes());
-                o.extend_from_slice(&0u64.to_le_bytes());
-                if kind.is_empty() {
-                    o.extend_from_slice(&0u32.to_le_bytes());
-                } else {
-                    o.extend_from_slice(&1u32.to_le_bytes());
-                    o.extend_from_slice(&1u64.to_le_bytes());
-                    o.extend_from_slice(&(kind.len() as u64).to_le_bytes());
-                    o.extend_from_slice(kind);
-                }
-            });
+            Role::Idle(_) => offer(&mut bytes, slots, &cx.plan.guarantees, Some("idle")),
+            Role::Worker(number) => {
+                let kind = cx.plan.kind_each.then(|| format!("kind-{}", number % cx.plan.kinds));
+                offer(&mut bytes, slots, &cx.plan.guarantees, kind.as_deref());
+            }
         }
+        cx.out(c).extend_from_slice(&bytes);
     }
 
     fn data(&mut self, cx: &mut Cx, c: ConnId, buf: &[u8]) -> usize {
@@ -167,37 +298,33 @@ impl Proto for Ours {
         i
     }
 
-    fn submit(&mut self, cx: &mut Cx, _seq: u64, payload: &[u8]) {
+    fn submit(&mut self, cx: &mut Cx, seq: u64, payload: &[u8]) {
+        let number = self.class(&cx.plan, seq);
+        let class = &self.classes[number];
         // a larger message would have to go in fragments
-        if self.batch.len() + payload.len() > 200 * 1024 {
-            self.seal(cx);
+        let bytes = class.payloads.len() + class.sizes.len() + payload.len() + 256;
+        if class.sizes.len() / 4 == JOBS_MAX || bytes > MESSAGE_BYTES_MAX {
+            self.seal_class(cx, number);
         }
-        self.batch.extend_from_slice(payload);
-        self.sizes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        self.count += 1;
+        let class = &mut self.classes[number];
+        if class.sizes.is_empty() {
+            self.used.push(number);
+        }
+        class.payloads.extend_from_slice(payload);
+        class.sizes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     }
 
-    /// The jobs of a turn are one message.
+    /// The jobs of a turn are one message for each kind and priority.
     fn seal(&mut self, cx: &mut Cx) {
-        if self.count == 0 {
-            return;
+        for at in 0..self.used.len() {
+            self.seal_class(cx, self.used[at]);
         }
-        let (first, count) = (self.submitted, self.count);
-        let (sizes, batch) = (&self.sizes, &self.batch);
-        frame(cx.out(self.client), |o| {
-            o.extend_from_slice(&0u32.to_le_bytes());
-            o.extend_from_slice(&first.to_le_bytes());
-            o.extend_from_slice(&0u32.to_le_bytes()); // priority
-            o.extend_from_slice(&[0, 0]); // kind, key
-            o.extend_from_slice(&[0; 12]); // three clocks
-            o.extend_from_slice(&[0, 0, 0]); // max_attempts, no_wait, stream
-            o.extend_from_slice(&count.to_le_bytes());
-            o.extend_from_slice(sizes);
-            o.extend_from_slice(batch);
-        });
-        self.submitted += count;
-        self.count = 0;
-        self.sizes.clear();
-        self.batch.clear();
+        self.used.clear();
+        while self.held.front().is_some_and(|held| held.until <= cx.now || !cx.is_open(held.worker)) {
+            let held = self.held.pop_front().expect("there is one");
+            if cx.is_open(held.worker) {
+                self.answer(cx, &held);
+            }
+        }
     }
 }

@@ -1,0 +1,13 @@
+//! The workloads.
+
+mod backlog;
+mod lat;
+mod load;
+mod lost;
+mod urgent;
+
+pub use backlog::backlog;
+pub use lat::lat;
+pub use load::load;
+pub use lost::lost;
+pub use urgent::urgent;
