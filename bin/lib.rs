@@ -9,4 +9,6 @@ pub mod options;
 pub mod output;
 pub mod port_file;
 pub mod signals;
+pub mod simulator;
+pub mod talk;
 pub mod terminal;

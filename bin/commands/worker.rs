@@ -11,6 +11,8 @@ use crate::signals::Signals;
 use crate::terminal::ended;
 use clap::{Args, Parser};
 use handler::{Chosen, HandlerOptions};
+pub(super) use handler::{Words, processors, words};
+use proletariat::worker::handlers::{ExecError, Execution};
 use proletariat::worker::{Builder, Error, Worker};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,6 +31,9 @@ Examples:
   worker --http http://127.0.0.1:8080 --kinds mult,add --slots 1
                                               posts jobs to a service: /mult and /add
   worker --run 'convert {} png:-' --slots 4   a process per job, at most four at a time
+  worker --exec '[\"./prog\",\"arg\"]' --slots 4  four children that live on, a line a job, each echoed when it is done
+  worker --exec '[\"sed\",\"-u\",\"s/a/b/\"]' --reply --kinds ab
+                                              the child's line is the result
   worker --collect '[\"./prog\",\"-workerId\",\"{id}\",\"-port\",\"{port}\"]'
                                               copies of a program for client collect --host";
 
@@ -40,9 +45,9 @@ pub struct WorkerOptions {
     common: CommonOptions,
     #[command(flatten)]
     secrets: PeerSecrets,
-    /// Jobs at one time
-    #[arg(long, default_value_t = 100)]
-    slots: u32,
+    /// Jobs at one time; with --exec and simulate children, of which each may have several lines [default: 100; of --exec and simulate the processors]
+    #[arg(long, value_name = "COUNT")]
+    slots: Option<u32>,
     /// Slots guaranteed to priority ranges: lower bound = slots, comma-separated
     #[arg(long, value_name = "BOUND=SLOTS", value_parser = guarantees)]
     priority_slots: Option<Guarantees>,
@@ -97,7 +102,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let chosen = parsed.options.handler.chosen(&parsed.sources, parsed.options.kill_grace)?;
     let token = parsed.options.secrets.token()?;
     let tls = parsed.options.secrets.tls()?;
-    let mut builder = builder(parsed.options, chosen).host(&address.host).port(address.port);
+    let mut builder = builder(parsed.options, &chosen).host(&address.host).port(address.port);
     if let Some(token) = token {
         builder = builder.token(token);
     }
@@ -106,9 +111,14 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     }
     block_on(Runtime::new_current_thread(), async {
         let signals = Signals::new()?;
+        builder.check().map_err(|error| failure(&error))?;
+        let (builder, children) = chosen.install(builder)?;
         let worker = builder.start_lazy().map_err(|error| failure(&error))?;
         tracing::info!("offers its slots to the manager at {address}");
-        until_told(&worker, signals, drain_timeout).await
+        let Some((execution, _talk)) = children else {
+            return until_told(&worker, signals, drain_timeout).await;
+        };
+        until_told_or_failed(&worker, &execution, signals, drain_timeout).await
     })
 }
 
@@ -125,6 +135,35 @@ async fn until_told(worker: &Worker, mut signals: Signals, drain_timeout: Durati
     }
 }
 
+/// The same with children, which end with it.
+pub(super) async fn until_told_or_failed(
+    worker: &Worker,
+    execution: &Execution,
+    signals: Signals,
+    drain_timeout: Duration,
+) -> Result<Exit, Failure> {
+    let told = until_told(worker, signals, drain_timeout);
+    let failed = async {
+        match execution.mind(worker).await {
+            Err(ExecError::Program(reason)) => reason,
+            // How the worker ended is told by the other half.
+            _ => std::future::pending().await,
+        }
+    };
+    let exit = tokio::select! {
+        exit = told => exit?,
+        reason = failed => {
+            // The lines go elsewhere.
+            let _ = worker.drain(Duration::ZERO).await;
+            return Err(Failure::new(Exit::Failed, reason));
+        }
+    };
+    if exit == Exit::Done {
+        execution.finish().await;
+    }
+    Ok(exit)
+}
+
 fn failure(error: &Error) -> Failure {
     let exit = match error {
         Error::Offer(_) => Exit::Usage,
@@ -135,10 +174,10 @@ fn failure(error: &Error) -> Failure {
     Failure::new(exit, error.to_string())
 }
 
-fn builder(options: WorkerOptions, chosen: Chosen) -> Builder {
+fn builder(options: WorkerOptions, chosen: &Chosen) -> Builder {
     let mut builder = Worker::builder()
         .name(options.name)
-        .slots(options.slots)
+        .slots(options.slots.unwrap_or_else(|| chosen.slots()))
         .kill_grace(options.kill_grace)
         .answer_threshold(options.answer_threshold)
         .cleanup(options.cleanup.cleanup_reqs, options.cleanup.cleanup_checkint)
@@ -152,5 +191,5 @@ fn builder(options: WorkerOptions, chosen: Chosen) -> Builder {
         None if chosen.kinds().is_empty() => {}
         None => builder = builder.kinds(chosen.kinds().iter().copied()),
     }
-    chosen.install(builder)
+    builder
 }

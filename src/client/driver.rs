@@ -24,6 +24,7 @@ const ACTIONS_KEPT: usize = 16 * 1_024;
 pub(super) enum Command {
     Open { tag: Tag, called: Time, options: Box<JobOptions>, jobs: Vec<Job>, open: bool, sink: Sink },
     Add { tag: Tag, job: Job },
+    AddMany { tag: Tag, jobs: Vec<Job> },
     Close(Tag),
     Abort { tag: Tag, index: u64 },
     Drop(Tag),
@@ -182,6 +183,7 @@ impl Member for ClientMember {
                 self.machine.handle(called, Event::Opened { group, options: *options, jobs, open });
             }
             Command::Add { tag, job } => self.add(now, tag, job),
+            Command::AddMany { tag, jobs } => self.about(now, tag, |group| Event::Added { group, jobs }),
             Command::Close(tag) => self.about(now, tag, |group| Event::Closed { group }),
             Command::Abort { tag, index } => {
                 self.about(now, tag, |group| Event::Aborted { group, first: index, count: 1 });

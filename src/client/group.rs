@@ -8,6 +8,7 @@ use super::handle::Shared;
 use super::machine::Job;
 use super::outcomes::Updates;
 use proletariat_protocol::JobOptions;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -54,6 +55,39 @@ impl Group {
         let index = *next;
         *next += 1;
         Ok(index)
+    }
+
+    /// Adds jobs from the front, as many as there is room for: at least one, if there is one. How many. For many short jobs: they
+    /// cost less together. Waits as [`submit`](Self::submit) does.
+    ///
+    /// Dropped midway, no job was added.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); then no job was added.
+    pub async fn submit_some(&self, jobs: &mut VecDeque<Job>) -> Result<usize, Error> {
+        if jobs.is_empty() {
+            return Ok(0);
+        }
+        self.window.acquire().await.map_err(|_| Error::Closed)?.forget();
+        let more = self.window.available_permits().min(jobs.len() - 1);
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        // Another one may have been quicker.
+        let count = match self.window.try_acquire_many(more) {
+            Ok(permits) => {
+                permits.forget();
+                more as usize + 1
+            }
+            Err(_) => 1,
+        };
+        if let Err(error) = jobs.iter().take(count).try_for_each(Job::check) {
+            self.window.add_permits(count);
+            return Err(error);
+        }
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = jobs.drain(..count).collect();
+        self.call.send(|tag| Command::AddMany { tag, jobs })?;
+        *next += count;
+        Ok(count)
     }
 
     /// Ends a job with `EABORT`, unless it has its outcome.

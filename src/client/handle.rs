@@ -206,6 +206,15 @@ impl Client {
         Group::open(&self.shared, options.checked(true)?, window)
     }
 
+    /// Outcomes alone, with another window.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] and [`Error::Closed`].
+    pub fn open_group_within(&self, options: WorkOptions, window: usize) -> Result<(Group, Outcomes), Error> {
+        let (group, updates) = Group::open(&self.shared, options.checked(false)?, window)?;
+        Ok((group, Outcomes::new(updates)))
+    }
+
     /// Sends a message to other peers, and waits until all that got it have confirmed it or left, at most for `timeout`
     /// (zero: no limit). It is sent once, when there is a session.
     ///

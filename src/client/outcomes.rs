@@ -101,6 +101,31 @@ impl Outcomes {
     }
 }
 
+impl Outcomes {
+    /// Waits for outcomes and takes as many of those that are there, up to `most`; how many: 0 after the last one. For many
+    /// short jobs: they cost less together. Cancel safe.
+    pub async fn next_some(&mut self, outcomes: &mut Vec<(usize, Outcome)>, most: usize) -> usize {
+        let before = outcomes.len();
+        let mut updates = Vec::new();
+        while outcomes.len() == before {
+            if self.updates.source.recv_many(&mut updates, most).await == 0 {
+                self.updates.call.is_over();
+                return 0;
+            }
+            for (index, update) in updates.drain(..) {
+                if let Update::Outcome(outcome) = update {
+                    outcomes.push((index, outcome));
+                }
+            }
+        }
+        let taken = outcomes.len() - before;
+        if let Some(window) = &self.updates.window {
+            window.add_permits(taken);
+        }
+        taken
+    }
+}
+
 impl Stream for Outcomes {
     type Item = (usize, Outcome);
 

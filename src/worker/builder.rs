@@ -2,8 +2,9 @@
 
 use super::cleanup::CleanUp;
 use super::driver::Driver;
-use super::handler::{AnyHandler, Blocking};
+use super::handler::{Blocking, Labour};
 use super::machine::{Config, Machine};
+use super::queue::Queue;
 use super::{Ending, Error, Handler, Offer, Run, Worker};
 use crate::net::connect::{Connector, Tcp, host_port};
 use crate::net::drive::{Clock, Drive};
@@ -31,7 +32,7 @@ pub struct Builder {
     cleanup_reqs: u64,
     cleanup_checkint: Duration,
     link: LinkConfig,
-    handler: Option<Arc<dyn AnyHandler>>,
+    labour: Option<Labour>,
 }
 
 impl fmt::Debug for Builder {
@@ -59,7 +60,7 @@ impl Builder {
             cleanup_reqs: 1_000,
             cleanup_checkint: Duration::from_secs(60),
             link: LinkConfig::default(),
-            handler: None,
+            labour: None,
         }
     }
 
@@ -166,7 +167,7 @@ impl Builder {
     /// milliseconds, or blocks, belongs into a [`blocking_handler`](Self::blocking_handler).
     #[must_use]
     pub fn handler(mut self, handler: impl Handler) -> Self {
-        self.handler = Some(Arc::new(handler));
+        self.labour = Some(Labour::Each(Arc::new(handler)));
         self
     }
 
@@ -181,6 +182,34 @@ impl Builder {
         E: Into<Ending> + Send + 'static,
     {
         self.handler(Blocking(Arc::new(handler)))
+    }
+
+    /// No handler: the runs come out of a queue, and its owner ends them. For work that is done elsewhere, with many short runs.
+    #[must_use]
+    pub fn queue(mut self) -> (Self, Queue) {
+        let (sender, queue) = Queue::new();
+        self.labour = Some(Labour::Queue(sender));
+        (self, queue)
+    }
+
+    /// All of the offer at once.
+    #[must_use]
+    pub fn offer(mut self, offer: Offer) -> Self {
+        self.offer = offer;
+        self
+    }
+
+    /// Whether its offer can be kept.
+    ///
+    /// # Errors
+    /// [`Error::Offer`].
+    pub fn check(&self) -> Result<(), Error> {
+        Ok(self.offer.check()?)
+    }
+
+    /// What will be offered first.
+    pub(super) fn offered(&self) -> &Offer {
+        &self.offer
     }
 
     /// Connects, and waits until the manager has accepted the offer, however long there is none.
@@ -230,7 +259,7 @@ impl Builder {
         self,
         connector: impl Connector,
     ) -> Result<(Worker, oneshot::Receiver<Result<(), Error>>), Error> {
-        let handler = self.handler.ok_or(Error::NoHandler)?;
+        let labour = self.labour.ok_or(Error::NoHandler)?;
         self.offer.check()?;
         let (commands, received) = mpsc::unbounded_channel();
         let (reply, offered) = oneshot::channel();
@@ -241,8 +270,11 @@ impl Builder {
             answer_threshold: self.answer_threshold,
             kill_grace: self.kill_grace,
         };
+        if let Labour::Queue(queue) = &labour {
+            queue.connect(&commands);
+        }
         let clean_up = CleanUp::new(self.cleanup_reqs, self.cleanup_checkint);
-        let mut driver = Driver::new(Machine::new(config), handler, clock, commands.clone(), reply, clean_up);
+        let mut driver = Driver::new(Machine::new(config), labour, clock, commands.clone(), reply, clean_up);
         let hello = Hello {
             instance: InstanceId(rand::random()),
             roles: Roles { worker: true, ..Roles::default() },

@@ -2,9 +2,10 @@
 
 use super::cleanup::CleanUp;
 use super::handle::{SystemMessage, SystemReport};
-use super::handler::{AnyHandler, Work, panicked};
+use super::handler::{AnyHandler, Labour, Work, panicked};
 use super::inline::Inline;
 use super::machine::{Action, Delivery, Event, Finish, Machine, RunId, Start};
+use super::queue::Queued;
 use super::run::{Run, Shared};
 use super::{Ending, Error};
 use crate::net::connect::LinkError;
@@ -34,6 +35,8 @@ type Map<K, V> = hashbrown::HashMap<K, V, foldhash::fast::FixedState>;
 pub(super) enum Command {
     /// A handler did something, or a callback returned.
     Event(Event),
+    /// The owner of a queue is done with these.
+    Ended(Vec<(RunId, Ending)>),
     Offer {
         offer: Offer,
         reply: Reply<()>,
@@ -56,6 +59,7 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Event(event) => return event.fmt(f),
+            Self::Ended(_) => "Ended",
             Self::Offer { .. } => "Offer",
             Self::Drain { .. } => "Drain",
             Self::Stop => "Stop",
@@ -73,7 +77,9 @@ struct Running {
 
 pub(super) struct Driver {
     machine: Machine,
-    handler: Arc<dyn AnyHandler>,
+    labour: Labour,
+    /// For the owner of a queue, gathered in a turn.
+    queued: Vec<Queued>,
     clock: Clock,
     commands: UnboundedSender<Command>,
     running: Map<RunId, Running>,
@@ -92,7 +98,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(
         machine: Machine,
-        handler: Arc<dyn AnyHandler>,
+        labour: Labour,
         clock: Clock,
         commands: UnboundedSender<Command>,
         offered: Reply<()>,
@@ -100,7 +106,8 @@ impl Driver {
     ) -> Self {
         Self {
             machine,
-            handler,
+            labour,
+            queued: Vec::new(),
             clock,
             commands,
             running: Map::default(),
@@ -129,9 +136,15 @@ impl Driver {
 
     fn perform(&mut self, now: Time, action: Action, outbox: &mut Outbox) {
         match action {
-            Action::Start(start) => self.start(start),
+            Action::Start(start) => match &self.labour {
+                Labour::Each(handler) => self.start(Arc::clone(handler), start),
+                Labour::Queue(_) => self.queued.push(Queued::Started(start.into())),
+            },
             Action::Send(outgoing) => outbox.push(&outgoing.message, &outgoing.payloads, outgoing.order),
-            Action::Cancel { run } => self.with_run(run, Shared::cancel),
+            Action::Cancel { run } => match &self.labour {
+                Labour::Each(_) => self.with_run(run, Shared::cancel),
+                Labour::Queue(_) => self.queued.push(Queued::Cancelled(run)),
+            },
             Action::SetDeadline { run, deadline } => {
                 self.with_run(run, |shared| shared.set_deadline(deadline));
             }
@@ -173,11 +186,20 @@ impl Driver {
         }
     }
 
-    fn start(&mut self, start: Start) {
+    /// What was gathered for the owner of a queue.
+    fn hand_over(&mut self) {
+        if let Labour::Queue(queue) = &self.labour
+            && !self.queued.is_empty()
+        {
+            queue.send(core::mem::take(&mut self.queued));
+        }
+    }
+
+    fn start(&mut self, handler: Arc<dyn AnyHandler>, start: Start) {
         let id = start.run;
         let run = Run::new(start, self.clock, self.commands.clone());
         let shared = Arc::clone(run.shared());
-        let mut work = Arc::clone(&self.handler).start(run);
+        let mut work = handler.start(run);
         if self.inline.is_next() {
             let begin = self.clock.now();
             let polled = poll_once(&mut work);
@@ -225,6 +247,12 @@ impl Member for Driver {
                     self.clean_up.ended();
                 }
                 self.machine.handle(now, event);
+            }
+            Command::Ended(endings) => {
+                for (run, ending) in endings {
+                    self.clean_up.ended();
+                    self.machine.handle(now, Event::Ended { run, ending });
+                }
             }
             Command::Offer { offer, reply } => {
                 self.offered.push(reply);
@@ -296,6 +324,7 @@ impl Member for Driver {
             }
         }
         self.actions = actions;
+        self.hand_over();
         if self.clean_up.due(self.machine.running() == 0).is_some_and(|due| due <= now) {
             self.release_memory();
             self.clean_up.done(now);

@@ -90,6 +90,16 @@ impl Worker {
         self.ask(Command::Offer { offer, reply }, answer).await
     }
 
+    /// The same without waiting for the manager's word.
+    ///
+    /// # Errors
+    /// [`Error::Offer`], [`Error::Ended`].
+    pub fn change_offer(&self, offer: Offer) -> Result<(), Error> {
+        offer.check()?;
+        let (reply, _) = oneshot::channel();
+        self.commands.send(Command::Offer { offer, reply }).map_err(|_| Error::Ended)
+    }
+
     /// Sends a message to other peers, and waits until all that got it have confirmed it or left, at most for `timeout`
     /// (zero: no limit).
     ///

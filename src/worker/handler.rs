@@ -1,5 +1,6 @@
 //! What does the work.
 
+use super::queue::QueueSender;
 use super::{Ending, Run};
 use core::future::Future;
 use core::pin::Pin;
@@ -38,6 +39,14 @@ where
     async fn run(&self, run: Run) -> Ending {
         self(run).await.into()
     }
+}
+
+/// Who does the work.
+pub(super) enum Labour {
+    /// A handler: a future for each run.
+    Each(Arc<dyn AnyHandler>),
+    /// The owner of a queue.
+    Queue(QueueSender),
 }
 
 pub(super) type Work = Pin<Box<dyn Future<Output = Ending> + Send>>;

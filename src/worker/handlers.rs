@@ -2,12 +2,14 @@
 
 mod arith;
 mod collect;
+mod exec;
 mod http;
 mod lookup;
 mod run;
 
 pub use arith::{Arith, Operation};
 pub use collect::{Collect, CollectOrder};
+pub use exec::{Exec, ExecError, Execution};
 pub use http::{Http, HttpTarget, HttpTargetError};
 pub use lookup::{Lookup, LookupCommand, TableFault};
 pub use run::RunProgram;

@@ -27,6 +27,7 @@ mod handler;
 pub mod handlers;
 mod inline;
 pub mod machine;
+mod queue;
 mod run;
 
 pub use builder::Builder;
@@ -34,8 +35,10 @@ pub use ending::Ending;
 pub use error::Error;
 pub use handle::{SystemMessage, SystemReport, Worker};
 pub use handler::Handler;
+pub use machine::RunId;
 pub use proletariat_protocol::message::Recipient;
 pub use proletariat_protocol::{HandBackReason, Kinds, Offer, Payload};
+pub use queue::{Queue, Queued, QueuedRun};
 pub use run::{Cancelled, Run};
 
 #[cfg(test)]

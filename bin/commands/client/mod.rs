@@ -4,6 +4,7 @@ mod batch;
 mod bench;
 mod collect;
 mod demo;
+mod exec;
 mod in_order;
 mod interrupt;
 mod payloads;
@@ -21,7 +22,7 @@ use crate::terminal::{ColorChoice, ended};
 use clap::{Args, Parser, Subcommand};
 use interrupt::Interrupt;
 use proletariat::client::{Client, Error};
-use proletariat::security::ClientTls;
+use proletariat::security::{ClientTls, ServerTls};
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,6 +35,7 @@ Examples:
                                               a job a line, the results in the same order
   client work --individual --output jsonl a b c
                                               results as they come, as JSON
+  seq 1000 | client exec -x '[\"./prog\"]'     lines through children that are started again when they crash
   client batch commands.txt --group 16        a file of commands in batches, and the sum of the answers
   client collect --samples 150 -- ./worker -workerId {id} -port {port}
                                               copies of a program on free ports, their samples merged
@@ -78,6 +80,8 @@ struct ConnectionOptions {
 enum ClientCommand {
     /// Pushes jobs and prints how each ended
     Work(work::WorkOptions),
+    /// Takes lines through children that do them, here and elsewhere
+    Exec(exec::ExecOptions),
     /// Sends a file of commands in batches and sums the answers
     Batch(batch::BatchOptions),
     /// Runs copies of a program and merges their streams of samples
@@ -104,27 +108,35 @@ pub fn main() -> ExitCode {
 fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let parsed = parse::<ClientOptions>(surroundings)?;
     let ClientOptions { common, secrets, connection, command } = parsed.options;
-    let _log = begin(&common, &parsed.warnings, "error");
+    let is_exec = matches!(command, ClientCommand::Exec(_));
+    // What becomes of children and helpers is told.
+    let level = if is_exec { "warn" } else { "error" };
+    let _log = begin(&common, &parsed.warnings, level);
     let address = common.address(&parsed.sources)?;
     let (token, tls) = (secrets.token()?, secrets.tls()?);
-    let manager = ManagerAt { address, token, tls, connection, color: common.color };
+    let own_tls = if is_exec { secrets.own_tls()? } else { None };
+    let manager = ManagerAt { address, token, tls, own_tls, connection, color: common.color };
     // The library's task has a thread of its own: where standard output is a pager that nobody scrolls, this thread
     // stands still, and the session must not.
     let mut runtime = Runtime::new_multi_thread();
     runtime.worker_threads(1);
     block_on(runtime, async {
-        let interrupt = Interrupt::new()?;
+        // A helper of `exec` ends in another way than the others.
+        let interrupt = Interrupt::new;
         match command {
-            ClientCommand::Work(options) => work::run(options, &manager, interrupt).await,
-            ClientCommand::Batch(options) => batch::run(options, &manager, interrupt).await,
+            ClientCommand::Exec(options) => exec::run(options, manager, &parsed.sources).await,
+            ClientCommand::Work(options) => work::run(options, &manager, interrupt()?).await,
+            ClientCommand::Batch(options) => batch::run(options, &manager, interrupt()?).await,
             ClientCommand::Collect(options) => {
-                collect::run(options, &manager, &parsed.sources, interrupt).await
+                collect::run(options, &manager, &parsed.sources, interrupt()?).await
             }
-            ClientCommand::Sysmsg(options) => sysmsg::run(options, &manager, interrupt).await,
-            ClientCommand::Status(options) => status::run(&options, &manager, interrupt).await,
-            ClientCommand::Demo(options) => demo::run(options, &manager, &parsed.sources, interrupt).await,
-            ClientCommand::Bench(options) => bench::run(options, manager, &parsed.sources, interrupt).await,
-            ClientCommand::BenchManager => bench::serve(interrupt).await,
+            ClientCommand::Sysmsg(options) => sysmsg::run(options, &manager, interrupt()?).await,
+            ClientCommand::Status(options) => status::run(&options, &manager, interrupt()?).await,
+            ClientCommand::Demo(options) => demo::run(options, &manager, &parsed.sources, interrupt()?).await,
+            ClientCommand::Bench(options) => {
+                bench::run(options, manager, &parsed.sources, interrupt()?).await
+            }
+            ClientCommand::BenchManager => bench::serve(interrupt()?).await,
         }
     })
 }
@@ -134,6 +146,8 @@ struct ManagerAt {
     address: Address,
     token: Option<String>,
     tls: Option<ClientTls>,
+    /// For those that connect to us.
+    own_tls: Option<ServerTls>,
     connection: ConnectionOptions,
     color: ColorChoice,
 }

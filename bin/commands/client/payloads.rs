@@ -63,6 +63,16 @@ impl Payloads {
     }
 }
 
+impl Payloads {
+    /// All payloads that are there already, at least one, until there are no more. Nothing is lost if this is dropped midway.
+    pub(super) async fn next_some(&mut self) -> Result<Option<VecDeque<Bytes>>, String> {
+        let Some(first) = self.next().await? else { return Ok(None) };
+        let mut all = std::mem::take(&mut self.lines);
+        all.push_front(first);
+        Ok(Some(all))
+    }
+}
+
 fn read_in_background(input: impl Read + Send + 'static, name: &str) -> Result<Receiver<Portion>, String> {
     let (portions, receiver) = channel(PORTIONS_MAX);
     let name = name.to_owned();

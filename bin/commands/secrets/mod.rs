@@ -45,6 +45,12 @@ impl PeerSecrets {
         named.map(Some).ok_or_else(|| Failure::usage(format!("--tls-name: {name:?} is no name of a host")))
     }
 
+    /// The certificate and key as those of a server, where there are some.
+    pub(super) fn own_tls(&self) -> Result<Option<ServerTls>, Failure> {
+        let Some((certificate, key)) = pair(&self.tls_cert, &self.tls_key)? else { return Ok(None) };
+        ServerTls::read(certificate, key, None).map(Some).map_err(|error| unusable(&error))
+    }
+
     /// The token, if there is a file with one.
     pub(super) fn token(&self) -> Result<Option<String>, Failure> {
         let token = self.token_file.as_deref().map(Token::read).transpose();

@@ -2,14 +2,20 @@
 
 use crate::exit::{Exit, Failure};
 use crate::options::{Layer, Sources};
+use crate::simulator::SimulatorOptions;
+use crate::talk::Forwarder;
 use clap::{Args, ValueEnum};
 use proletariat::worker::Builder;
-use proletariat::worker::handlers::{Arith, Collect, Echo, Http, HttpTarget, Lookup, RunProgram, Sleep};
+use proletariat::worker::handlers::{
+    Arith, Collect, Echo, Exec, Execution, Http, HttpTarget, Lookup, RunProgram, Sleep,
+};
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The options that name a handler; a worker has one.
-const HANDLERS: [&str; 4] = ["builtin", "http", "run", "collect"];
+const HANDLERS: [&str; 5] = ["builtin", "http", "run", "exec", "collect"];
 
 /// What does the work.
 #[derive(Args, Clone, Debug)]
@@ -24,6 +30,17 @@ pub(super) struct HandlerOptions {
     /// A process per job, without a shell: the payload on its standard input, and as one argument in place of {}
     #[arg(long, value_name = "COMMAND", value_parser = run_program)]
     run: Option<RunProgram>,
+    /// Long-lived children, one for each slot, that get one line a job and echo it when it is done
+    #[arg(long, value_name = "JSON", value_parser = words)]
+    exec: Option<Words>,
+    /// With --exec: the child's next line is the result, whatever it says
+    #[arg(long)]
+    reply: bool,
+    /// Lines that a child may have at one time [default: with --reply 1, else from 1 up to 1024 while it is quick]
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    depth: Option<u32>,
+    #[command(flatten)]
+    simulator: SimulatorOptions,
     /// With --run: what the program writes is sent while it runs, too
     #[arg(long)]
     stream: bool,
@@ -49,7 +66,13 @@ enum Builtin {
     Arith,
     /// Looks lines ip:command up in the --table; the result is the sum of their responses
     Lookup,
+    /// Children that sleep, echo, and crash now and then
+    Simulate,
 }
+
+/// A program and its arguments.
+#[derive(Clone, Debug)]
+pub(in crate::commands) struct Words(pub(in crate::commands) Vec<OsString>);
 
 /// A handler with all that it needs.
 #[derive(Debug)]
@@ -62,6 +85,7 @@ pub(super) enum Chosen {
     Lookup(Lookup),
     Http(Http),
     Run(RunProgram),
+    Exec(Exec),
     Collect(Collect),
 }
 
@@ -75,7 +99,17 @@ impl HandlerOptions {
         if self.stream && named != Some("run") {
             return Err(Failure::usage("--stream is for --run"));
         }
+        let is_exec = named == Some("exec") || self.builtin == Some(Builtin::Simulate);
+        if self.depth.is_some() && !is_exec {
+            return Err(Failure::usage("--depth is for --exec"));
+        }
+        if self.reply && named != Some("exec") {
+            return Err(Failure::usage("--reply is for --exec"));
+        }
         match named {
+            Some("exec") => Ok(self.exec.clone().map_or(Chosen::Unnamed, |Words(words)| {
+                Chosen::Exec(self.children(Exec::new(words).reply(self.reply), kill_grace))
+            })),
             Some("run") => Ok(self.run.clone().map_or(Chosen::Unnamed, |program| {
                 Chosen::Run(program.kill_grace(kill_grace).stream(self.stream))
             })),
@@ -86,16 +120,27 @@ impl HandlerOptions {
             Some("http") => {
                 Ok(self.http.clone().map_or(Chosen::Unnamed, |target| Chosen::Http(Http::new(target))))
             }
-            _ => self.builtin(),
+            _ => self.builtin(kill_grace),
         }
     }
 
-    fn builtin(&self) -> Result<Chosen, Failure> {
+    fn children(&self, exec: Exec, kill_grace: Duration) -> Exec {
+        let exec = exec.kill_grace(kill_grace);
+        match self.depth {
+            Some(lines) => exec.depth(lines),
+            None => exec,
+        }
+    }
+
+    fn builtin(&self, kill_grace: Duration) -> Result<Chosen, Failure> {
         Ok(match self.builtin {
             None => Chosen::Unnamed,
             Some(Builtin::Echo) => Chosen::Echo,
             Some(Builtin::Sleep) => Chosen::Sleep,
             Some(Builtin::Arith) => Chosen::Arith(Arith::default().time_scale(self.time_scale)),
+            Some(Builtin::Simulate) => {
+                Chosen::Exec(self.children(Exec::new(self.simulator.words()), kill_grace))
+            }
             Some(Builtin::Lookup) => {
                 let file = self.table.as_ref();
                 let missing = "--builtin lookup needs --table FILE, with rows ip:command:response:wait";
@@ -141,11 +186,20 @@ fn run_program(line: &str) -> Result<RunProgram, String> {
 }
 
 fn collect(json: &str) -> Result<Collect, String> {
-    let words: Option<Vec<String>> = serde_json::from_str(json).ok();
-    let words = words.filter(|words| words.first().is_some_and(|name| !name.is_empty()));
-    words
+    words_in(json)
         .map(Collect::new)
         .ok_or_else(|| r#"expected a program as JSON, like ["prog","-port","{port}"]"#.into())
+}
+
+/// Reads a program and its arguments from a JSON array.
+pub(in crate::commands) fn words(json: &str) -> Result<Words, String> {
+    let words = words_in(json).ok_or(r#"expected a program as JSON, like ["prog","argument"]"#)?;
+    Ok(Words(words.into_iter().map(OsString::from).collect()))
+}
+
+fn words_in(json: &str) -> Option<Vec<String>> {
+    let words: Option<Vec<String>> = serde_json::from_str(json).ok();
+    words.filter(|words| words.first().is_some_and(|name| !name.is_empty()))
 }
 
 impl Chosen {
@@ -155,12 +209,25 @@ impl Chosen {
             Self::Arith(_) => &["mult", "add"],
             Self::Lookup(_) => &["lookup"],
             Self::Collect(_) => &["collect"],
-            Self::Unnamed | Self::Echo | Self::Sleep | Self::Http(_) | Self::Run(_) => &[],
+            Self::Unnamed | Self::Echo | Self::Sleep | Self::Http(_) | Self::Run(_) | Self::Exec(_) => &[],
         }
     }
 
-    /// Makes it the worker's.
-    pub(super) fn install(self, builder: Builder) -> Builder {
+    /// How many slots a worker offers unless it is told: a child for each processor where they live long.
+    pub(super) fn slots(&self) -> u32 {
+        if matches!(self, Self::Exec(_)) { processors() } else { 100 }
+    }
+
+    /// Makes it the worker's. Children that live long have to be minded, and what they say is told until this is dropped.
+    pub(super) fn install(self, builder: Builder) -> io::Result<(Builder, Option<(Execution, Forwarder)>)> {
+        if let Self::Exec(exec) = self {
+            let (builder, execution, talker) = exec.install(builder);
+            return Ok((builder, Some((execution, Forwarder::start(talker)?))));
+        }
+        Ok((self.handler(builder), None))
+    }
+
+    fn handler(self, builder: Builder) -> Builder {
         match self {
             Self::Unnamed => {
                 tracing::info!("without a handler of its own it echoes: the result is the payload");
@@ -172,9 +239,15 @@ impl Chosen {
             Self::Lookup(lookup) => builder.handler(lookup),
             Self::Http(http) => builder.handler(http),
             Self::Run(program) => builder.handler(program),
+            Self::Exec(exec) => exec.install(builder).0,
             Self::Collect(collect) => builder.handler(collect),
         }
     }
+}
+
+/// Processors that we may use.
+pub(in crate::commands) fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -14,6 +14,21 @@ pub struct RunId {
     generation: u32,
 }
 
+impl RunId {
+    /// As one number, for whoever knows runs by numbers.
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// What [`to_bits`](Self::to_bits) made.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).expect("32 bits are left");
+        Self { index: half(bits), generation: half(bits >> 32) }
+    }
+}
+
 /// What a run is doing.
 ///
 /// ```text

@@ -1,0 +1,147 @@
+//! One child, as the machine sees it.
+
+use super::{Action, Config, LineId};
+use bytes::Bytes;
+use proletariat_protocol::Time;
+use std::collections::VecDeque;
+
+/// Where a child is in its lives.
+///
+/// ```text
+///  Down ── due ──► Starting ── started ──► Up ── told to end ──► Dying
+///   ▲ ▲               │ not started        │ ended                 │ ended
+///   │ └───────────────┘                    │                       │
+///   └──────────────────────────────────────┴───────────────────────┘
+///  too often in a row: GivenUp
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// It starts at this time.
+    Down(Time),
+    Starting,
+    Up,
+    Dying,
+    GivenUp,
+}
+
+/// A line that a child has.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) id: LineId,
+    pub(super) text: Bytes,
+    pub(super) written: Time,
+    /// Bytes that the child was given before it.
+    pub(super) offset: u64,
+    /// Nobody waits for it.
+    pub(super) cancelled: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) state: State,
+    /// Without an answer, the oldest first.
+    pub(super) given: VecDeque<Given>,
+    /// Bytes that it was given in this life.
+    pub(super) given_bytes: u64,
+    /// Lines that are to be written to it.
+    pub(super) outgoing: Vec<u8>,
+    /// It began or said something last.
+    pub(super) heard: Time,
+    pub(super) began: Time,
+    /// It has answered in this life.
+    pub(super) has_answered: bool,
+    /// Lives in a row without an answer.
+    pub(super) silent_lives: u32,
+    /// Lives in a row that ended before anything of a line was read.
+    pub(super) failed_starts: u32,
+}
+
+impl Default for Child {
+    fn default() -> Self {
+        Self {
+            state: State::Down(Time::ZERO),
+            given: VecDeque::new(),
+            given_bytes: 0,
+            outgoing: Vec::new(),
+            heard: Time::ZERO,
+            began: Time::ZERO,
+            has_answered: false,
+            silent_lives: 0,
+            failed_starts: 0,
+        }
+    }
+}
+
+impl Child {
+    pub(super) fn start_due(&self) -> Option<Time> {
+        match self.state {
+            State::Down(due) => Some(due),
+            State::Starting | State::Up | State::Dying | State::GivenUp => None,
+        }
+    }
+
+    pub(super) fn takes_lines(&self, depth: usize) -> bool {
+        self.state == State::Up && self.given.len() < depth
+    }
+
+    pub(super) fn begin(&mut self, now: Time) {
+        self.state = State::Up;
+        self.given_bytes = 0;
+        self.began = now;
+        self.heard = now;
+        self.has_answered = false;
+    }
+
+    pub(super) fn give(&mut self, id: LineId, text: Bytes, now: Time) {
+        self.outgoing.extend_from_slice(&text);
+        self.outgoing.push(b'\n');
+        let offset = self.given_bytes;
+        self.given_bytes += text.len() as u64 + 1;
+        self.given.push_back(Given { id, text, written: now, offset, cancelled: false });
+    }
+
+    /// The line that this is the answer to. A child that echoes may have done them in another order.
+    pub(super) fn take_answered(&mut self, line: &[u8], reply: bool) -> Option<Given> {
+        let at = self.given.iter().position(|given| given.is_answered_by(line, reply))?;
+        self.given.remove(at)
+    }
+
+    pub(super) fn answered(&mut self) {
+        self.has_answered = true;
+        self.silent_lives = 0;
+        self.failed_starts = 0;
+    }
+
+    /// Whether it has read anything of its oldest line, when so much was left unread.
+    pub(super) fn has_begun_oldest(&self, unread_bytes: u64) -> bool {
+        let read = self.given_bytes.saturating_sub(unread_bytes);
+        self.given.front().is_some_and(|oldest| oldest.offset < read)
+    }
+
+    /// Ends it if nobody waits for what it is doing.
+    pub(super) fn end_if_unwanted(&mut self, number: usize, out: &mut Vec<Action>) {
+        if self.given.front().is_some_and(|oldest| oldest.cancelled) {
+            self.end(number, out);
+        }
+    }
+
+    pub(super) fn end(&mut self, number: usize, out: &mut Vec<Action>) {
+        if self.state == State::Up {
+            self.state = State::Dying;
+            out.push(Action::Terminate { child: number });
+        }
+    }
+
+    pub(super) fn audit(&self, config: &Config) {
+        let most = config.depth.unwrap_or(super::depth::DEPTH_MAX) as usize;
+        assert!(self.given.len() <= most, "a child has more lines than it may have");
+        assert!(self.outgoing.is_empty(), "lines were handed out and not written");
+        if !matches!(self.state, State::Up | State::Dying) {
+            assert!(self.given.is_empty(), "a child that does not run has lines");
+        }
+        let ascending = self.given.iter().zip(self.given.iter().skip(1));
+        for (earlier, later) in ascending {
+            assert!(earlier.offset < later.offset && earlier.written <= later.written);
+        }
+    }
+}

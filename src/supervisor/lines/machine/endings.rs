@@ -1,0 +1,154 @@
+//! Starts and ends of children: what becomes of their lines, and when they start again.
+
+use super::child::State;
+use super::{Action, LineEnd, Machine, Phase, over};
+use core::time::Duration;
+use proletariat_protocol::Time;
+
+/// The first wait before a child starts again that ended without an answer; it doubles.
+const RESTART_MIN: Duration = Duration::from_millis(10);
+/// The longest wait after a crash over a line: a line that always kills has its attempts within seconds.
+const RESTART_MAX: Duration = Duration::from_millis(100);
+/// The longest wait after a start that failed.
+const START_MAX: Duration = Duration::from_secs(1);
+/// A child that failed at its start so often in a row is given up: that takes some three seconds.
+const FAILED_STARTS_MAX: u32 = 10;
+/// A child that lived for so long before it ended has started.
+const STARTED_AFTER: Duration = Duration::from_secs(5);
+/// Where nothing was ever answered, so many ends are enough: every line would kill.
+const SILENT_ENDS_MAX: u32 = 50;
+
+impl Machine {
+    pub(super) fn started(&mut self, now: Time, number: usize) {
+        let Some(child) = self.children.get_mut(number) else { return };
+        child.begin(now);
+        match self.phase {
+            Phase::Serving => {}
+            Phase::Ending(_) => self.out.push(Action::CloseInput { child: number }),
+            Phase::Failed | Phase::Ended => child.end(number, &mut self.out),
+        }
+    }
+
+    pub(super) fn not_started(&mut self, now: Time, number: usize, reason: &str, hopeless: bool) {
+        if hopeless {
+            self.children[number].state = State::GivenUp;
+            return self.fail(reason);
+        }
+        self.start_failed(now, number, reason);
+    }
+
+    pub(super) fn ended(&mut self, now: Time, number: usize, unread_bytes: u64, how: &str) {
+        let Some(child) = self.children.get_mut(number) else { return };
+        let was_told = child.state == State::Dying;
+        let has_begun = child.has_begun_oldest(unread_bytes);
+        let given = core::mem::take(&mut child.given);
+        let mut is_charged = has_begun && !was_told;
+        let mut again = Vec::new();
+        for line in given {
+            // Only the oldest one can have been at work.
+            let charged = core::mem::take(&mut is_charged);
+            if line.cancelled {
+                self.out.push(over(line.id, LineEnd::Stopped));
+            } else if charged {
+                self.crashes += 1;
+                let how = format!("child {}: {how}", number + 1);
+                self.out.push(over(line.id, LineEnd::Crashed(how)));
+            } else {
+                again.push((line.id, line.text));
+            }
+        }
+        again.into_iter().rev().for_each(|line| self.waiting.push_front(line));
+        self.lives_again(now, number, how, has_begun, was_told);
+    }
+
+    /// When it starts again, if at all.
+    fn lives_again(&mut self, now: Time, number: usize, how: &str, has_begun: bool, was_told: bool) {
+        let child = &mut self.children[number];
+        child.state = State::Down(now);
+        if self.phase != Phase::Serving {
+            return self.refuse_all();
+        }
+        if was_told || child.has_answered {
+            return;
+        }
+        let lived = now.since(child.began);
+        self.silent_ends += 1;
+        if self.answered == 0 && self.silent_ends >= SILENT_ENDS_MAX {
+            child.state = State::GivenUp;
+            let reason = format!("ends each time before it has answered a line ({how})");
+            return self.fail(&reason);
+        }
+        if !has_begun && lived < STARTED_AFTER {
+            return self.start_failed(now, number, &format!("ends before it reads a line ({how})"));
+        }
+        child.failed_starts = 0;
+        child.state = State::Down(now + wait(child.silent_lives, RESTART_MAX));
+        child.silent_lives += 1;
+    }
+
+    fn start_failed(&mut self, now: Time, number: usize, reason: &str) {
+        let child = &mut self.children[number];
+        child.state = State::Down(now + wait(child.failed_starts, START_MAX));
+        child.failed_starts += 1;
+        if self.phase != Phase::Serving {
+            return self.refuse_all();
+        }
+        if child.failed_starts < FAILED_STARTS_MAX {
+            return;
+        }
+        child.state = State::GivenUp;
+        if self.children.iter().all(|child| child.state == State::GivenUp) {
+            return self.fail(reason);
+        }
+        self.out.push(Action::GaveUp { child: number, reason: reason.to_owned() });
+    }
+
+    /// Nothing will ever be done: every line goes back.
+    fn fail(&mut self, reason: &str) {
+        if self.phase != Phase::Serving {
+            return self.refuse_all();
+        }
+        self.phase = Phase::Failed;
+        self.out.push(Action::Failed { reason: reason.to_owned() });
+        for (number, child) in self.children.iter_mut().enumerate() {
+            child.end(number, &mut self.out);
+        }
+        self.refuse_all();
+    }
+
+    fn refuse_all(&mut self) {
+        self.out.extend(self.waiting.drain(..).map(|(id, _)| over(id, LineEnd::Refused)));
+    }
+
+    /// No more lines come. The second word can only bring the end nearer.
+    pub(super) fn finish(&mut self, until: Time) {
+        self.phase = match self.phase {
+            Phase::Ended => return,
+            Phase::Ending(earlier) => Phase::Ending(earlier.min(until)),
+            Phase::Serving | Phase::Failed => {
+                let up = self.children.iter().enumerate().filter(|(_, child)| child.state == State::Up);
+                self.out.extend(up.map(|(child, _)| Action::CloseInput { child }));
+                Phase::Ending(until)
+            }
+        };
+        self.refuse_all();
+    }
+
+    pub(super) fn end_children(&mut self, now: Time, until: Time) {
+        self.refuse_all();
+        if until <= now {
+            for (number, child) in self.children.iter_mut().enumerate() {
+                child.end(number, &mut self.out);
+            }
+        }
+        let is_over = |state| matches!(state, State::Down(_) | State::GivenUp);
+        if self.children.iter().all(|child| is_over(child.state)) {
+            self.phase = Phase::Ended;
+            self.out.push(Action::Finished);
+        }
+    }
+}
+
+fn wait(before: u32, most: Duration) -> Duration {
+    (RESTART_MIN * 2_u32.saturating_pow(before.min(10))).min(most)
+}
