@@ -120,7 +120,7 @@ impl Scheduler {
     /// one has room.
     pub(crate) fn park_avoiding(&mut self, now: Time, execution: ExecutionKey) {
         let until = self.aside.avoided(now, execution).iter().map(|(_, until)| *until).min();
-        let kind = self.executions[execution].kind;
+        let kind = self.work[execution].kind;
         self.aside.avoiding.entry(kind).or_default().insert(execution);
         self.park(now, execution, until.unwrap_or(now), Why::Avoiding);
     }
@@ -141,7 +141,7 @@ impl Scheduler {
 
     fn park(&mut self, now: Time, execution: ExecutionKey, until: Time, why: Why) {
         let ticket = self.next_ticket();
-        let row = &mut self.executions[execution];
+        let row = &mut self.work[execution];
         row.place = Place::Parked;
         row.ticket = ticket;
         self.aside.parked.insert(execution, Parked { until, ticket, why });
@@ -152,7 +152,7 @@ impl Scheduler {
 
     /// Back to its line.
     pub(crate) fn unpark(&mut self, execution: ExecutionKey) {
-        self.aside.leave_park(execution, self.executions[execution].kind);
+        self.aside.leave_park(execution, self.work[execution].kind);
         self.enqueue(execution, false);
     }
 

@@ -55,28 +55,24 @@ impl Scheduler {
         let mut seen = 0;
         let (mut queued, mut bytes) = (0_u64, 0_u64);
         let mut by_client: BTreeMap<PeerKey, u64> = BTreeMap::new();
-        for (key, execution) in self.executions.iter() {
+        for (key, execution) in self.work.executions() {
             let waits = !matches!(execution.place, Place::Assigned(_));
             bytes += if waits { self.bytes_of(key) } else { 0 };
-            let (mut next, mut previous) = (execution.first, crate::tables::JobKey::NONE);
-            assert!(!next.is_none(), "an execution that nobody waits for is dropped");
-            while !next.is_none() {
-                let job = &self.jobs[next];
-                assert_eq!(job.execution, key);
-                assert_eq!(job.previous, previous);
-                assert_eq!(self.peers[job.client].jobs.get(job.number), Some(next));
+            let waiting = self.jobs_of(key);
+            assert!(!waiting.is_empty(), "an execution that nobody waits for is dropped");
+            for key_of_job in waiting {
+                let job = &self.work[key_of_job];
+                assert_eq!(self.execution_of(key_of_job), key);
+                assert_eq!(self.peers[job.client].jobs.get(job.number), Some(key_of_job));
                 if waits {
                     queued += 1;
                     *by_client.entry(job.client).or_default() += 1;
                 }
                 seen += 1;
-                previous = next;
-                next = job.next;
             }
-            assert_eq!(execution.last, previous);
-            assert!(execution.flags.shared || execution.first == execution.last);
         }
-        assert_eq!(seen, self.jobs.len(), "every job is in the list of its execution");
+        assert!(self.moved.keys().all(|job| self.work.job(*job).is_some()), "nothing is kept of ended jobs");
+        assert_eq!(seen, self.work.jobs(), "every job is in the list of its execution");
         assert_eq!((self.counts.queued_jobs, self.counts.queued_bytes), (queued, bytes));
         let mut open = 0;
         for (key, peer) in self.peers.iter() {
@@ -89,7 +85,7 @@ impl Scheduler {
     /// Executions: each is in exactly one place, and that place knows it.
     fn audit_places(&self) {
         let mut queued = 0;
-        for (key, execution) in self.executions.iter() {
+        for (key, execution) in self.work.executions() {
             match execution.place {
                 Place::Queued => queued += 1,
                 Place::Parked => assert!(self.aside.is_parked(key), "set aside with an end to it"),
@@ -105,7 +101,7 @@ impl Scheduler {
         for (line, row) in self.lines.iter() {
             let mut live = 0;
             for (execution, ticket) in self.lines.entries(line) {
-                let here = self.executions.get(execution);
+                let here = self.work.execution(execution);
                 live += u32::from(here.is_some_and(|e| e.place == Place::Queued && e.ticket == ticket));
             }
             assert_eq!(live, row.live, "a line counts its executions");

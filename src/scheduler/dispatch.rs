@@ -99,7 +99,7 @@ impl Scheduler {
     }
 
     fn dispatch_one(&mut self, now: Time, execution: ExecutionKey) {
-        if self.executions[execution].flags.shared {
+        if self.work[execution].flags.shared {
             match self.readers(execution) {
                 Readers::One => {}
                 Readers::Slow => return self.park_unread(now, execution),
@@ -116,33 +116,28 @@ impl Scheduler {
     /// Whether any client that waits for an execution is still here, and reads. The jobs of those that left are
     /// removed in portions, so some of them may still be in the list.
     fn readers(&self, execution: ExecutionKey) -> Readers {
-        let (mut next, mut readers) = (self.executions[execution].first, Readers::None);
-        while !next.is_none() {
-            let job = &self.jobs[next];
-            let client = &self.peers[job.client];
+        let mut readers = Readers::None;
+        for job in self.jobs_of(execution) {
+            let client = &self.peers[self.work[job].client];
             if !client.gone {
                 if client.level != OutboxLevel::Paused {
                     return Readers::One;
                 }
                 readers = Readers::Slow;
             }
-            next = job.next;
         }
         readers
     }
 
     fn drop_unwanted(&mut self, now: Time, execution: ExecutionKey) {
-        let mut next = self.executions[execution].first;
-        while !next.is_none() {
-            let job = next;
-            next = self.jobs[job].next;
+        for job in self.jobs_of(execution) {
             self.drop_job(now, job);
         }
     }
 
     fn choose(&mut self, now: Time, execution: ExecutionKey) -> Choice {
-        let Self { pools, executions, kinds, aside, selector, random, .. } = self;
-        let row = &executions[execution];
+        let Self { pools, work, kinds, aside, selector, random, .. } = self;
+        let row = &work[execution];
         let among = candidates(pools, row);
         let request = Request {
             kind: kinds.name(row.kind).map(AsRef::as_ref),
@@ -174,7 +169,7 @@ impl Scheduler {
 
     /// Whether a worker would be found for a waiting execution if there were a pass now.
     pub(crate) fn could_be_taken(&mut self, now: Time, execution: ExecutionKey) -> bool {
-        let row = &self.executions[execution];
+        let row = &self.work[execution];
         if row.place != Place::Queued || self.readers(execution) != Readers::One {
             return false;
         }
@@ -201,7 +196,7 @@ impl Scheduler {
             self.begin_run(now, key);
         }
         let rest = self.rest(now, execution);
-        let row = &self.executions[execution];
+        let row = &self.work[execution];
         let (attempt, to) = (u32::from(row.losses) + 1, self.peers[worker].id);
         self.actions.push(Action::Assign(Assign {
             worker: to,
@@ -219,7 +214,7 @@ impl Scheduler {
 
     /// The one place where a slot is taken.
     fn hold_slot(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) -> AssignmentKey {
-        let row = &self.executions[execution];
+        let row = &self.work[execution];
         let (kind, priority) = (row.kind, row.priority);
         self.kinds.retain(kind);
         let serial = self.counts.assignments;
@@ -241,7 +236,7 @@ impl Scheduler {
         });
         self.assignments[key].id = AssignmentId(u64::from(serial) << 32 | u64::from(key.0));
         row.assignments.push(key);
-        self.executions[execution].place = Place::Assigned(key);
+        self.work[execution].place = Place::Assigned(key);
         self.sets_out(now, worker, key);
         self.weigh(worker);
         key

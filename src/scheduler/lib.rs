@@ -43,6 +43,7 @@ mod peers;
 mod records;
 mod status;
 mod tables;
+mod work;
 
 pub use action::{Action, Assign, Notice, Outcome};
 pub use config::Config;

@@ -7,12 +7,13 @@ use crate::deadlines::{Alarm, Deadlines};
 use crate::event::Event;
 use crate::ledger::{Admission, Borrowing, Sacred};
 use crate::peers::Peers;
-use crate::records::{Assignment, Execution, Job};
+use crate::records::{Assignment, Job};
 use crate::selector::{Random, Selector};
 use crate::similar::Similar;
 use crate::streams::Stream;
-use crate::tables::{AssignmentKey, ExecutionKey, JobKey, KindTable, PeerKey, Slab};
+use crate::tables::{AssignmentKey, JobKey, KindTable, PeerKey, Slab};
 use crate::waiting::{Lines, Pools};
+use crate::work::Work;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -46,8 +47,9 @@ pub struct Scheduler {
     pub(crate) random: Random,
     pub(crate) kinds: KindTable,
     pub(crate) peers: Peers,
-    pub(crate) jobs: Slab<JobKey, Job>,
-    pub(crate) executions: Slab<ExecutionKey, Execution>,
+    pub(crate) work: Work,
+    /// Jobs that a worker had and gave back, or lost, with an assign timeout: since when they wait.
+    pub(crate) moved: BTreeMap<JobKey, Time>,
     pub(crate) assignments: Slab<AssignmentKey, Assignment>,
     pub(crate) lines: Lines,
     pub(crate) pools: Pools,
@@ -132,8 +134,8 @@ impl Scheduler {
             random: Random::seed_from_u64(seed),
             kinds: KindTable::new(),
             peers: Peers::new(),
-            jobs: Slab::new(),
-            executions: Slab::new(),
+            work: Work::new(),
+            moved: BTreeMap::new(),
             assignments: Slab::new(),
             lines: Lines::new(),
             pools: Pools::new(),
@@ -245,7 +247,7 @@ impl Scheduler {
     /// Whether no job is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.jobs.len() == 0 && self.assignments.len() == 0
+        self.work.jobs() == 0 && self.assignments.len() == 0
     }
 
     /// Assignments that hold a slot, those that are stopping included.
@@ -287,14 +289,14 @@ impl Scheduler {
     /// When an alarm is due, as things stand; `None`: never.
     pub(crate) fn due(&self, alarm: Alarm) -> Option<Time> {
         match alarm {
-            Alarm::Run { job, sequence } => self.job_of(job, sequence).and_then(|job| self.run_ends_at(job)),
+            Alarm::Run { job, sequence } => self.job_of(job, sequence).and_then(|_| self.run_ends_at(job)),
             Alarm::Assign { job, sequence } => {
-                self.job_of(job, sequence).and_then(|job| self.assign_wait_ends_at(job))
+                self.job_of(job, sequence).and_then(|_| self.assign_wait_ends_at(job))
             }
             Alarm::Assigns { client, first, count } => self.assign_waits_end_at(client, first, count),
             Alarm::Totals { client, first, count } => {
                 let (_, job) = self.next_of(client, first.0, first.plus(u64::from(count)))?;
-                Some(self.jobs[job].deadline)
+                Some(self.work[job].deadline())
             }
             Alarm::Start { worker } => self.start_alarm(worker),
             Alarm::Pause { peer } => self.pause_due(PeerId(peer)),
@@ -304,7 +306,7 @@ impl Scheduler {
     }
 
     fn job_of(&self, job: JobKey, sequence: u64) -> Option<&Job> {
-        self.jobs.get(job).filter(|job| job.sequence() == sequence)
+        self.work.job(job).filter(|job| job.sequence() == sequence)
     }
 
     fn rings(&mut self, now: Time, alarm: Alarm) {

@@ -2,9 +2,11 @@
 
 use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
-use crate::records::{Execution, Job, Place};
-use crate::tables::{ExecutionKey, FifoKey, JobKey, PeerKey, PoolKey, Slab};
+use crate::records::Place;
+use crate::similar::Similar;
+use crate::tables::{ExecutionKey, FifoKey, JobKey, PeerKey, PoolKey};
 use crate::waiting::{Head, LineKey};
+use crate::work::Work;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -13,14 +15,14 @@ use proletariat_protocol::Time;
 impl Scheduler {
     /// Which line an execution belongs to.
     fn line_key(&self, execution: ExecutionKey) -> LineKey {
-        let row = &self.executions[execution];
-        let owner = if row.flags.shared { PeerKey::NONE } else { self.jobs[row.first].client };
+        let row = &self.work[execution];
+        let owner = if row.flags.shared { PeerKey::NONE } else { self.work[JobKey(execution.0)].client };
         LineKey { owner, kind: row.kind, priority: row.priority }
     }
 
     /// The place of an execution in the order: that of the earliest job that waits for it.
     pub(crate) fn sequence(&self, execution: ExecutionKey) -> u64 {
-        self.jobs[self.executions[execution].first].sequence()
+        self.work[self.first_job(execution)].sequence()
     }
 
     /// Into its line: a new one at the end, an old one at its place.
@@ -33,7 +35,7 @@ impl Scheduler {
             self.kinds.retain(key.kind);
         }
         let ticket = self.next_ticket();
-        let row = &mut self.executions[execution];
+        let row = &mut self.work[execution];
         row.ticket = ticket;
         row.place = Place::Queued;
         let entry = (execution, ticket);
@@ -59,9 +61,9 @@ impl Scheduler {
         let key = self.line_key(execution);
         let line = self.lines.find(key).expect("a queued execution has its line");
         let sequence = self.sequence(execution);
-        self.executions[execution].place = Place::Parked;
-        let Self { lines, executions, jobs, .. } = self;
-        lines.voided(line, |entry| stands(executions, jobs, entry));
+        self.work[execution].place = Place::Parked;
+        let Self { lines, work, similar, .. } = self;
+        lines.voided(line, |entry| stands(work, similar, entry));
         if self.lines.line(line).head == Some(sequence) {
             self.sync_head(line);
         }
@@ -76,8 +78,8 @@ impl Scheduler {
 
     /// The first execution of a line, and its sequence.
     pub(crate) fn first_of(&mut self, line: FifoKey) -> Option<(u64, ExecutionKey)> {
-        let Self { lines, executions, jobs, .. } = self;
-        lines.first(line, |entry| stands(executions, jobs, entry))
+        let Self { lines, work, similar, .. } = self;
+        lines.first(line, |entry| stands(work, similar, entry))
     }
 
     /// Tells the pools that this is the first of a line now.
@@ -95,7 +97,7 @@ impl Scheduler {
     /// Takes the first execution, which is this one, out of its line. The pools do not know that yet.
     pub(crate) fn take_first(&mut self, line: FifoKey, sequence: u64, execution: ExecutionKey) {
         self.lines.pop(line, sequence, execution);
-        self.executions[execution].place = Place::Parked;
+        self.work[execution].place = Place::Parked;
     }
 
     fn is_detached(peer: &crate::peers::Peer) -> bool {
@@ -138,7 +140,7 @@ impl Scheduler {
 
     /// What an execution counts for while it waits, in bytes: payload, kind and, if others may share it, key.
     pub(crate) fn bytes_of(&self, execution: ExecutionKey) -> u64 {
-        let row = &self.executions[execution];
+        let row = &self.work[execution];
         let kind = self.kinds.name(row.kind).map_or(0, |name| name.len());
         let key = if row.flags.shared { self.similar.key_bytes(execution) } else { 0 };
         (row.payload.len() + kind + key) as u64
@@ -147,30 +149,26 @@ impl Scheduler {
     /// All jobs of an execution wait (again).
     pub(crate) fn count_waiting(&mut self, execution: ExecutionKey) {
         self.counts.queued_bytes += self.bytes_of(execution);
-        let mut next = self.executions[execution].first;
-        while !next.is_none() {
-            let client = self.jobs[next].client;
+        for job in self.jobs_of(execution) {
+            let client = self.work[job].client;
             self.counts.queued_jobs += 1;
             self.peers[client].queued += 1;
-            next = self.jobs[next].next;
         }
     }
 
     /// None of the jobs of an execution waits any more.
     pub(crate) fn uncount_waiting(&mut self, execution: ExecutionKey) {
         self.counts.queued_bytes -= self.bytes_of(execution);
-        let mut next = self.executions[execution].first;
-        while !next.is_none() {
-            let client = self.jobs[next].client;
+        for job in self.jobs_of(execution) {
+            let client = self.work[job].client;
             self.counts.queued_jobs -= 1;
             self.peers[client].queued -= 1;
-            next = self.jobs[next].next;
         }
     }
 
     /// One job of a waiting execution ends.
     pub(crate) fn uncount_job(&mut self, job: JobKey) {
-        let client = self.jobs[job].client;
+        let client = self.work[job].client;
         self.counts.queued_jobs -= 1;
         self.peers[client].queued -= 1;
     }
@@ -178,23 +176,22 @@ impl Scheduler {
     /// An execution goes back to its line after it was with a worker, since `kept_since` if that hands it back: its wait
     /// goes on where it was. `None`: it lost its worker, and its wait starts anew.
     pub(crate) fn requeue(&mut self, now: Time, execution: ExecutionKey, kept_since: Option<Time>) {
-        let mut next = self.executions[execution].first;
-        while !next.is_none() {
-            let job = &mut self.jobs[next];
-            // Who joined the run has not waited at all.
-            let waited = kept_since.map_or(Duration::ZERO, |kept_since| kept_since.since(job.since));
-            job.since = now.before(waited);
-            let (sequence, assign, since) = (job.sequence(), job.assign_timeout_ms(), job.since);
+        for key in self.jobs_of(execution) {
+            let job = &self.work[key];
+            let (sequence, assign) = (job.sequence(), job.assign_timeout_ms());
             if !job.waits() {
-                self.burst.no_wait.push((next, sequence));
+                self.burst.no_wait.push((key, sequence));
             }
             if let Some(assign) = assign {
-                let due = since.plus_millis(assign);
-                self.deadlines.set(now, due, Alarm::Assign { job: next, sequence });
+                // Who joined the run has not waited at all.
+                let waited =
+                    kept_since.map_or(Duration::ZERO, |kept_since| kept_since.since(self.waits_since(key)));
+                let since = now.before(waited);
+                self.moved.insert(key, since);
+                self.deadlines.set(now, since.plus_millis(assign), Alarm::Assign { job: key, sequence });
             }
-            next = self.jobs[next].next;
         }
-        self.executions[execution].place = Place::Parked;
+        self.work[execution].place = Place::Parked;
         self.similar.run_is_over(execution);
         self.count_waiting(execution);
         if kept_since.is_none() {
@@ -205,11 +202,8 @@ impl Scheduler {
 }
 
 /// The sequence of an entry of a line, unless it is void.
-fn stands(
-    executions: &Slab<ExecutionKey, Execution>,
-    jobs: &Slab<JobKey, Job>,
-    (execution, ticket): (ExecutionKey, u32),
-) -> Option<u64> {
-    let row = executions.get(execution)?;
-    (row.place == Place::Queued && row.ticket == ticket).then(|| jobs[row.first].sequence())
+fn stands(work: &Work, similar: &Similar, (execution, ticket): (ExecutionKey, u32)) -> Option<u64> {
+    let row = work.execution(execution)?;
+    let first = || if row.flags.shared { similar.first(execution) } else { JobKey(execution.0) };
+    (row.place == Place::Queued && row.ticket == ticket).then(|| work[first()].sequence())
 }

@@ -1,7 +1,7 @@
 //! The rows of the tables. Millions of the first two may wait, so every byte of them is counted.
 
 use crate::ledger::Slot;
-use crate::tables::{AssignmentKey, ExecutionKey, JobKey, KindKey, PeerKey};
+use crate::tables::{AssignmentKey, ExecutionKey, KindKey, PeerKey};
 use core::num::NonZeroU64;
 use proletariat_protocol::{AssignmentId, Payload, Time};
 
@@ -9,24 +9,19 @@ use proletariat_protocol::{AssignmentId, Payload, Time};
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) client: PeerKey,
-    pub(crate) execution: ExecutionKey,
     /// The client's number of it.
     pub(crate) number: u64,
     /// Place in the order of arrival; also tells this job from others that had or will have this row.
     /// Never 0, which is what lets a table row tell an empty place without a byte more.
     pub(crate) arrival: NonZeroU64,
-    /// When the total timeout ends; [`Time::NEVER`] without one.
-    pub(crate) deadline: Time,
-    /// Since when it waits for a worker: its arrival, or the last loss of one, and later by the time that others had it
-    /// before they handed it back.
-    pub(crate) since: Time,
+    /// When it came.
+    pub(crate) arrived: Time,
+    /// The longest call, in milliseconds; 0: any.
+    pub(crate) timeout_ms: u32,
     /// Milliseconds; 0: none; [`NO_WAIT`]: it does not wait at all.
     pub(crate) assign_timeout_ms: u32,
     /// Milliseconds; 0: none.
     pub(crate) run_timeout_ms: u32,
-    /// The next and the previous job of the same execution, in the order of arrival.
-    pub(crate) next: JobKey,
-    pub(crate) previous: JobKey,
 }
 
 /// Stands in the place of an assign timeout for a job that fails at once instead of waiting: over every clock, and no
@@ -42,6 +37,14 @@ impl Job {
     /// Whether it waits for a worker when there is none.
     pub(crate) fn waits(&self) -> bool {
         self.assign_timeout_ms != NO_WAIT
+    }
+
+    /// When its whole call is over; [`Time::NEVER`] if it may last.
+    pub(crate) fn deadline(&self) -> Time {
+        match self.timeout_ms {
+            0 => Time::NEVER,
+            timeout => self.arrived.plus_millis(u64::from(timeout)),
+        }
     }
 
     /// Its place in the order of arrival.
@@ -65,9 +68,6 @@ pub(crate) struct Execution {
     /// Of the highest job that waits for it.
     pub(crate) priority: u32,
     pub(crate) kind: KindKey,
-    /// The jobs that wait for it, the earliest first.
-    pub(crate) first: JobKey,
-    pub(crate) last: JobKey,
     /// A fresh one each time it enters a waiting line; entries with another ticket are void.
     pub(crate) ticket: u32,
     /// Workers lost so far.

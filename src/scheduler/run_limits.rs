@@ -14,9 +14,9 @@ const BACKSTOP_MILLIS: u64 = 1_000;
 impl Scheduler {
     /// Rings at the end of the run's limit; whether that counts or the backstop does is seen then.
     pub(crate) fn set_run_alarm(&mut self, now: Time, key: JobKey) {
-        let job = &self.jobs[key];
+        let job = &self.work[key];
         let sequence = job.sequence();
-        let Place::Assigned(assignment) = self.executions[job.execution].place else {
+        let Place::Assigned(assignment) = self.work[self.execution_of(key)].place else {
             return;
         };
         let Some(started) = self.assignments[assignment].started() else {
@@ -28,13 +28,13 @@ impl Scheduler {
     }
 
     /// When the manager ends the run of a job itself, if it is running and has a limit.
-    pub(crate) fn run_ends_at(&self, job: &Job) -> Option<Time> {
-        let Place::Assigned(key) = self.executions[job.execution].place else {
+    pub(crate) fn run_ends_at(&self, job: JobKey) -> Option<Time> {
+        let Place::Assigned(key) = self.work[self.execution_of(job)].place else {
             return None;
         };
         let assignment = &self.assignments[key];
         let started = assignment.started()?;
-        let end = run_end(job, started)?;
+        let end = run_end(&self.work[job], started)?;
         // The worker ends the run at the latest end that any job allows: for that one the manager is the backstop only.
         // A worker without a limit ends nothing.
         let told = started.plus_millis(u64::from(assignment.told_limit_ms));
@@ -44,39 +44,35 @@ impl Scheduler {
 
     /// The longest run that any waiting job allows, in milliseconds from its start, if that is known; 0: no limit.
     pub(crate) fn run_limit(&self, execution: ExecutionKey, started: Option<Time>) -> u32 {
-        let row = &self.executions[execution];
+        let row = &self.work[execution];
         if row.flags.shared {
             return self.similar.run_limit(execution, started);
         }
-        self.jobs[row.first].run_timeout_ms
+        self.work[JobKey(execution.0)].run_timeout_ms
     }
 
     /// When a job that joins now wants the run to end that has started already; [`Time::NEVER`] if it sets no limit.
-    pub(crate) fn late_end(&self, job: &Job) -> Option<Time> {
-        let Place::Assigned(key) = self.executions[job.execution].place else {
+    pub(crate) fn late_end(&self, execution: ExecutionKey, job: JobKey) -> Option<Time> {
+        let Place::Assigned(key) = self.work[execution].place else {
             return None;
         };
         let started = self.assignments[key].started()?;
-        Some(run_end(job, started).unwrap_or(Time::NEVER))
+        Some(run_end(&self.work[job], started).unwrap_or(Time::NEVER))
     }
 
     /// What is left of the longest call that waits for an execution.
     pub(crate) fn rest(&self, now: Time, execution: ExecutionKey) -> Option<Duration> {
-        let (mut next, mut latest) = (self.executions[execution].first, Time::ZERO);
-        while !next.is_none() {
-            let job = &self.jobs[next];
-            latest = latest.max(job.deadline);
-            next = job.next;
-        }
+        let ends = self.jobs_of(execution).into_iter().map(|job| self.work[job].deadline());
+        let latest = ends.max().unwrap_or(Time::NEVER);
         (latest != Time::NEVER).then(|| latest.since(now))
     }
 
     /// A job that joined a run may allow it more time.
     pub(crate) fn extend_run_limit(&mut self, execution: ExecutionKey, job: JobKey) {
-        let Place::Assigned(key) = self.executions[execution].place else {
+        let Place::Assigned(key) = self.work[execution].place else {
             return;
         };
-        let (told, job) = (self.assignments[key].told_limit_ms, &self.jobs[job]);
+        let (told, job) = (self.assignments[key].told_limit_ms, &self.work[job]);
         let own = match self.assignments[key].started() {
             None => job.run_timeout_ms,
             Some(started) => run_end(job, started).map_or(0, |end| limit_until(started, end)),
@@ -88,7 +84,7 @@ impl Scheduler {
 
     /// A job that left a run may have been the one that allowed it the most time.
     pub(crate) fn shorten_run_limit(&mut self, execution: ExecutionKey, left: &Job) {
-        let Place::Assigned(key) = self.executions[execution].place else {
+        let Place::Assigned(key) = self.work[execution].place else {
             return;
         };
         let (told, started) = (self.assignments[key].told_limit_ms, self.assignments[key].started());
@@ -120,7 +116,7 @@ impl Scheduler {
 
 /// When the run of a job ends by its own clock: it starts with the run or with its joining, whichever is later.
 pub(crate) fn run_end(job: &Job, started: Time) -> Option<Time> {
-    (job.run_timeout_ms > 0).then(|| started.max(job.since).plus_millis(u64::from(job.run_timeout_ms)))
+    (job.run_timeout_ms > 0).then(|| started.max(job.arrived).plus_millis(u64::from(job.run_timeout_ms)))
 }
 
 /// A limit in milliseconds from the start; never 0, which would be none.

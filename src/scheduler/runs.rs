@@ -42,10 +42,8 @@ impl Scheduler {
             return;
         };
         self.assignments[key].state = Run::Started(execution, now);
-        let mut next = self.executions[execution].first;
-        while !next.is_none() {
-            self.set_run_alarm(now, next);
-            next = self.jobs[next].next;
+        for job in self.jobs_of(execution) {
+            self.set_run_alarm(now, job);
         }
     }
 
@@ -77,7 +75,7 @@ impl Scheduler {
             WorkResult::TooLarge if !payload.is_empty() => Outcome::Error(ErrorCode::TooLarge, payload),
             WorkResult::Done | WorkResult::TooLarge | WorkResult::RunTimeout => error(ErrorCode::TooLarge),
         };
-        self.finish_execution(execution, &outcome);
+        self.finish_execution(execution, outcome);
     }
 
     /// The worker stopped the run at its limit. Jobs that allow it more time wait for a new run; it is no loss.
@@ -88,22 +86,18 @@ impl Scheduler {
         // whose own time is over have ended.
         let (moved, kept_since) = (self.assignments[key].limit_moved, self.assignments[key].sent_at);
         let restarted = self.take_stream(key);
-        let mut next = self.executions[execution].first;
-        while !next.is_none() {
-            let job = next;
-            next = self.jobs[job].next;
-            let over = !moved || run_end(&self.jobs[job], started).is_some_and(|end| end <= late);
-            let last = self.executions[execution].first == self.executions[execution].last;
-            if over && last {
+        for job in self.jobs_of(execution) {
+            let over = !moved || run_end(&self.work[job], started).is_some_and(|end| end <= late);
+            if over && self.is_alone(execution) {
                 self.release(key);
-                return self.finish_execution(execution, &error(ErrorCode::RunTimeout));
+                return self.finish_execution(execution, error(ErrorCode::RunTimeout));
             }
             if over {
                 self.fail_job(now, job, ErrorCode::RunTimeout);
             }
         }
         self.release(key);
-        if self.executions[execution].losses_max == 1 {
+        if self.work[execution].losses_max == 1 {
             // It has been stopped midway for the sake of others: for who is left that was the one attempt.
             return self.lose(
                 now,
@@ -122,7 +116,7 @@ impl Scheduler {
 
     /// Nobody waits for an execution any more: out of its line, or off its worker.
     pub(crate) fn drop_execution(&mut self, now: Time, execution: ExecutionKey) {
-        match self.executions[execution].place {
+        match self.work[execution].place {
             Place::Assigned(key) => {
                 self.similar.stopping(execution, key);
                 self.stop(now, key);
@@ -130,7 +124,7 @@ impl Scheduler {
             Place::Held => self.abandon_successor(execution),
             Place::Queued | Place::Parked => {}
         }
-        if !matches!(self.executions[execution].place, Place::Assigned(_)) {
+        if !matches!(self.work[execution].place, Place::Assigned(_)) {
             self.counts.queued_bytes -= self.bytes_of(execution);
         }
         self.forget_execution(execution);
@@ -197,7 +191,7 @@ impl Scheduler {
         };
         let (restarted, kept_since) = (self.take_stream(key), self.assignments[key].sent_at);
         let begun = matches!(self.release(key), Run::Started(..));
-        if reason == HandBackReason::Leaving && begun && self.executions[execution].losses_max == 1 {
+        if reason == HandBackReason::Leaving && begun && self.work[execution].losses_max == 1 {
             // It was stopped midway, and nobody knows how far it came: that was its one attempt.
             return self.lose(now, execution, restarted, "its worker left while it ran");
         }
@@ -208,7 +202,7 @@ impl Scheduler {
 
     /// What a hand-back means for the worker and for the execution.
     fn heed(&mut self, now: Time, worker: PeerKey, execution: ExecutionKey, reason: HandBackReason) {
-        let kind = self.executions[execution].kind;
+        let kind = self.work[execution].kind;
         let heeded = match reason {
             HandBackReason::Leaving => self.peers.worker(worker).is_none_or(|row| row.withdrawn),
             HandBackReason::Busy => self.pause_kind(now, worker, kind),
@@ -222,7 +216,7 @@ impl Scheduler {
 
     /// An execution avoids a worker for a pause; too many in a row, and the worker counts as busy.
     fn avoid(&mut self, now: Time, worker: PeerKey, execution: ExecutionKey) {
-        let kind = self.executions[execution].kind;
+        let kind = self.work[execution].kind;
         let Some(row) = self.peers.worker_mut(worker) else {
             return;
         };
@@ -257,12 +251,12 @@ impl Scheduler {
         };
         let restarted = self.take_stream(key);
         self.stop(now, key);
-        let stops = self.executions[execution].flags.shared && self.assignments.get(key).is_some();
+        let stops = self.work[execution].flags.shared && self.assignments.get(key).is_some();
         if stops {
             self.similar.stopping(execution, key);
         }
         self.lose(now, execution, restarted, "its worker never started it");
-        if stops && self.executions.get(execution).is_some() {
+        if stops && self.work.execution(execution).is_some() {
             self.hold(execution, key);
         }
     }
@@ -275,7 +269,7 @@ impl Scheduler {
         restarted: Option<crate::streams::Stream>,
         message: &str,
     ) {
-        let row = &mut self.executions[execution];
+        let row = &mut self.work[execution];
         row.losses = row.losses.saturating_add(1);
         if row.losses_max == 0 || row.losses < row.losses_max {
             self.tell_restart(execution, restarted);
@@ -287,13 +281,11 @@ impl Scheduler {
         } else {
             Payload::from(alloc::format!("{message}; {advice}").into_bytes())
         };
-        let mut next = row.first;
-        while !next.is_none() {
-            let (client, job) = self.caller(next);
+        for job in self.jobs_of(execution) {
+            let (client, job) = self.caller(job);
             self.notice(|| Notice::GiveUp { client, job });
-            next = self.jobs[next].next;
         }
-        self.finish_execution(execution, &Outcome::Error(ErrorCode::Crash, text));
+        self.finish_execution(execution, Outcome::Error(ErrorCode::Crash, text));
     }
 }
 

@@ -34,8 +34,10 @@ enum State {
 #[derive(Debug)]
 struct Shared {
     key: Key,
-    /// The jobs that wait for it.
+    /// The jobs that wait for it …
     jobs: BTreeMap<JobKey, Member>,
+    /// … in the order of arrival.
+    order: BTreeMap<u64, JobKey>,
     /// How many of them have each priority.
     priorities: BTreeMap<u32, u32>,
     /// How many of them allow a run each time, in milliseconds; [`NO_LIMIT`] for any. Those that joined the present run after
@@ -50,6 +52,7 @@ struct Shared {
 /// A job that waits for a shared execution.
 #[derive(Debug)]
 struct Member {
+    sequence: u64,
     priority: u32,
     /// It wants data and progress.
     stream: bool,
@@ -83,6 +86,7 @@ fn count<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K, more: bool) {
 pub(crate) struct Similar {
     states: BTreeMap<Key, State>,
     shared: BTreeMap<ExecutionKey, Shared>,
+    of_job: BTreeMap<JobKey, ExecutionKey>,
     stopping: BTreeMap<AssignmentKey, Key>,
 }
 
@@ -92,20 +96,38 @@ impl Similar {
         self.shared.get(&execution).map_or(0, |shared| shared.key.bytes.len())
     }
 
+    /// What a job that shares its execution waits for.
+    pub(crate) fn execution_of(&self, job: JobKey) -> ExecutionKey {
+        *self.of_job.get(&job).expect("a job waits for an execution of its own, or for a shared one")
+    }
+
+    /// The jobs that wait for a shared execution, the earliest first.
+    pub(crate) fn jobs_of(&self, execution: ExecutionKey) -> impl Iterator<Item = JobKey> {
+        self.shared.get(&execution).into_iter().flat_map(|shared| shared.order.values().copied())
+    }
+
+    /// The earliest of them.
+    pub(crate) fn first(&self, execution: ExecutionKey) -> JobKey {
+        self.jobs_of(execution).next().expect("an execution that nobody waits for is dropped")
+    }
+
     /// A job joins; the priority of the execution from now on. `late_end`: when it wants the run to end that had started before.
     fn join(
         &mut self,
         execution: ExecutionKey,
-        job: JobKey,
+        (job, sequence): (JobKey, u64),
         options: &JobOptions,
         late_end: Option<Time>,
     ) -> u32 {
         let shared = self.shared.get_mut(&execution).expect("a live key has its row");
         let limit_ms = if options.run_timeout_ms == 0 { NO_LIMIT } else { options.run_timeout_ms };
-        let member = Member { priority: options.priority, stream: options.stream, limit_ms, late_end };
+        let (priority, stream) = (options.priority, options.stream);
+        let member = Member { sequence, priority, stream, limit_ms, late_end };
         count(&mut shared.priorities, member.priority, true);
         shared.count_limit(&member, true);
         shared.jobs.insert(job, member);
+        shared.order.insert(sequence, job);
+        self.of_job.insert(job, execution);
         shared.highest()
     }
 
@@ -113,6 +135,8 @@ impl Similar {
     pub(crate) fn leave(&mut self, execution: ExecutionKey, job: JobKey) -> u32 {
         let shared = self.shared.get_mut(&execution).expect("only a shared execution has several jobs");
         let member = shared.jobs.remove(&job).expect("it had joined");
+        shared.order.remove(&member.sequence);
+        self.of_job.remove(&job);
         count(&mut shared.priorities, member.priority, false);
         shared.count_limit(&member, false);
         shared.highest()
@@ -151,6 +175,9 @@ impl Similar {
         let Some(shared) = self.shared.remove(&execution) else {
             return;
         };
+        for job in shared.jobs.keys() {
+            self.of_job.remove(job);
+        }
         if matches!(self.states.get(&shared.key), Some(State::Live(live)) if *live == execution) {
             self.states.remove(&shared.key);
         }
@@ -203,7 +230,7 @@ impl Similar {
 
     pub(crate) fn audit(&self, scheduler: &Scheduler) {
         for (execution, shared) in &self.shared {
-            let row = &scheduler.executions[*execution];
+            let row = &scheduler.work[*execution];
             assert!(row.flags.shared, "only shared executions have rows here");
             let live = self.states.get(&shared.key);
             assert!(matches!(live, Some(State::Live(live)) if live == execution), "one execution a key");
@@ -216,19 +243,18 @@ impl Similar {
             assert_eq!(shared.jobs.len() as u32, shared.priorities.values().sum::<u32>());
             let limits = shared.limits.values().chain(shared.late_ends.values()).sum::<u32>();
             assert_eq!(shared.jobs.len() as u32, limits, "what each job allows a run is counted");
-            let mut next = row.first;
-            let mut count = 0;
-            while !next.is_none() {
-                assert!(shared.jobs.contains_key(&next));
-                count += 1;
-                next = scheduler.jobs[next].next;
+            assert_eq!(shared.order.len(), shared.jobs.len());
+            for (sequence, job) in &shared.order {
+                assert_eq!(shared.jobs[job].sequence, *sequence);
+                assert_eq!(scheduler.work[*job].sequence(), *sequence);
+                assert_eq!(self.of_job.get(job), Some(execution));
             }
-            assert_eq!(count, shared.jobs.len());
         }
         for (assignment, key) in &self.stopping {
             assert!(scheduler.assignments.get(*assignment).is_some_and(|row| row.execution().is_none()));
             assert!(self.states.contains_key(key));
         }
+        assert_eq!(self.of_job.len(), self.shared.values().map(|shared| shared.jobs.len()).sum::<usize>());
         let live = self.states.values().filter(|state| matches!(state, State::Live(_))).count();
         assert_eq!(live, self.shared.len());
     }
@@ -258,13 +284,13 @@ impl Scheduler {
         bytes: &[u8],
         payload: Payload,
     ) {
-        let realm = self.peers[self.jobs[job].client].realm;
+        let realm = self.peers[self.work[job].client].realm;
         let key = Key { realm, kind, bytes: Arc::from(bytes) };
         match self.similar.states.get(&key).copied() {
             Some(State::Live(execution)) => self.join(now, execution, job, options),
             Some(State::Stopping(assignment)) => {
                 let execution = self.share(job, kind, options, payload, key, Some(assignment));
-                self.executions[execution].place = Place::Held;
+                self.work[execution].place = Place::Held;
                 if let Run::Stopping { successor, .. } = &mut self.assignments[assignment].state {
                     *successor = execution;
                 }
@@ -285,45 +311,44 @@ impl Scheduler {
         key: Key,
         held_by: Option<AssignmentKey>,
     ) -> ExecutionKey {
-        let execution = self.new_execution(job, kind, options, payload, true);
-        // What waits was counted without the key, which it gets here.
-        self.counts.queued_bytes += key.bytes.len() as u64;
+        let execution = self.new_execution(kind, options, payload, true);
+        let execution = self.work.insert_shared(execution);
         self.similar.states.insert(key.clone(), State::Live(execution));
         let shared = Shared {
             key,
             jobs: BTreeMap::new(),
+            order: BTreeMap::new(),
             priorities: BTreeMap::new(),
             limits: BTreeMap::new(),
             late_ends: BTreeMap::new(),
             held_by,
         };
         self.similar.shared.insert(execution, shared);
-        self.similar.join(execution, job, options, None);
+        let sequence = self.work[job].sequence();
+        self.similar.join(execution, (job, sequence), options, None);
+        self.count_waiting(execution);
         execution
     }
 
     fn join(&mut self, now: Time, execution: ExecutionKey, job: JobKey, options: &JobOptions) {
-        let place = self.executions[execution].place;
-        let urgent = options.priority > self.executions[execution].priority;
+        let place = self.work[execution].place;
+        let urgent = options.priority > self.work[execution].priority;
         if urgent && place == Place::Queued {
             self.unqueue(execution);
         }
-        let last = self.executions[execution].last;
-        self.jobs[last].next = job;
-        self.jobs[job].previous = last;
-        self.jobs[job].execution = execution;
-        let late_end = self.late_end(&self.jobs[job]);
-        let row = &mut self.executions[execution];
-        row.last = job;
+        let late_end = self.late_end(execution, job);
+        let sequence = self.work[job].sequence();
+        let row = &mut self.work[execution];
         row.flags.stream |= options.stream;
         // The strictest bound of all that ever joined: who asked for one attempt must not get two.
         let own = options.max_attempts.unwrap_or(self.config.max_attempts);
         if own > 0 && (row.losses_max == 0 || own < row.losses_max) {
             row.losses_max = own;
         }
-        row.priority = self.similar.join(execution, job, options, late_end);
+        let priority = self.similar.join(execution, (job, sequence), options, late_end);
+        self.work[execution].priority = priority;
         if !matches!(place, Place::Assigned(_)) {
-            let client = self.jobs[job].client;
+            let client = self.work[job].client;
             self.counts.queued_jobs += 1;
             self.peers[client].queued += 1;
         }
@@ -343,7 +368,7 @@ impl Scheduler {
     /// Takes a queued execution out of its line until the stopping run of its key has stopped.
     pub(crate) fn hold(&mut self, execution: ExecutionKey, assignment: AssignmentKey) {
         self.unqueue(execution);
-        self.executions[execution].place = Place::Held;
+        self.work[execution].place = Place::Held;
         self.similar.hold(execution, assignment);
         if let Run::Stopping { successor, .. } = &mut self.assignments[assignment].state {
             *successor = execution;

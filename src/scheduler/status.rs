@@ -138,7 +138,7 @@ impl Scheduler {
                 .collect(),
             queued_jobs: self.counts.queued_jobs,
             queued_bytes: self.counts.queued_bytes,
-            open_jobs: self.jobs.len() as u64,
+            open_jobs: self.work.jobs() as u64,
             assignments: self.assignments.len() as u64,
             set_aside: self.aside.len() as u64,
             finished: self.counts.finished,

@@ -8,6 +8,7 @@ use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
 use crate::records::Place;
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey, PeerKey};
+use crate::work::Waiting;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -121,25 +122,25 @@ impl Scheduler {
 
     /// A job that joined a run gets its stream if no chunk has come.
     pub(crate) fn join_stream(&mut self, execution: ExecutionKey, job: JobKey) {
-        let Place::Assigned(key) = self.executions[execution].place else {
+        let Place::Assigned(key) = self.work[execution].place else {
             return;
         };
         let slow = self.reads_slowly(job);
-        let able = self.peers[self.jobs[job].client].abilities.streams;
+        let able = self.peers[self.work[job].client].abilities.streams;
         if able && let Some(stream) = self.streams.get_mut(&key).filter(|stream| !stream.begun) {
             stream.join(job, slow);
         }
     }
 
     fn reads_slowly(&self, job: JobKey) -> bool {
-        self.peers[self.jobs[job].client].level == OutboxLevel::Paused
+        self.peers[self.work[job].client].level == OutboxLevel::Paused
     }
 
     /// A client reads too slowly from now on, or no longer does: its streams pause, or go on.
     pub(crate) fn pause_streams(&mut self, client: PeerKey, pause: bool) {
         let mut runs = Vec::new();
         for (key, stream) in &mut self.streams {
-            let own = stream.recipients.keys().filter(|job| self.jobs[**job].client == client).count();
+            let own = stream.recipients.keys().filter(|job| self.work[**job].client == client).count();
             stream.slow = if pause { stream.slow + own } else { stream.slow - own };
             if own > 0 && !pause {
                 runs.push(*key);
@@ -153,15 +154,14 @@ impl Scheduler {
     /// The jobs of an execution whose callers want data and can be sent it.
     fn wanting(&self, execution: ExecutionKey) -> Vec<JobKey> {
         let mut jobs = Vec::new();
-        let row = &self.executions[execution];
-        let mut next = if row.flags.stream { row.first } else { JobKey::NONE };
-        while !next.is_none() {
-            let client = &self.peers[self.jobs[next].client];
-            let wants = !row.flags.shared || self.similar.wants_stream(execution, next);
+        let row = &self.work[execution];
+        let waiting = if row.flags.stream { self.jobs_of(execution) } else { Waiting::new() };
+        for job in waiting {
+            let client = &self.peers[self.work[job].client];
+            let wants = !row.flags.shared || self.similar.wants_stream(execution, job);
             if wants && client.abilities.streams && !client.gone {
-                jobs.push(next);
+                jobs.push(job);
             }
-            next = self.jobs[next].next;
         }
         jobs
     }
@@ -170,7 +170,7 @@ impl Scheduler {
         let Some(job) = self.peers[client].jobs.get(job.0) else {
             return;
         };
-        let Place::Assigned(key) = self.executions[self.jobs[job].execution].place else {
+        let Place::Assigned(key) = self.work[self.execution_of(job)].place else {
             return;
         };
         let Some(stream) = self.streams.get_mut(&key) else {
@@ -194,7 +194,7 @@ impl Scheduler {
         if self.streams.is_empty() {
             return;
         }
-        let Place::Assigned(key) = self.executions[self.jobs[job].execution].place else {
+        let Place::Assigned(key) = self.work[self.execution_of(job)].place else {
             return;
         };
         let slow = self.reads_slowly(job);
@@ -212,7 +212,7 @@ impl Scheduler {
     /// The run starts anew: whoever got data is told to forget it.
     pub(crate) fn tell_restart(&mut self, execution: ExecutionKey, stream: Option<Stream>) {
         for (job, _) in stream.into_iter().flat_map(|stream| stream.recipients) {
-            let still = self.jobs.get(job).is_some_and(|row| row.execution == execution);
+            let still = self.work.job(job).is_some() && self.execution_of(job) == execution;
             if still {
                 let (client, job) = self.caller(job);
                 self.actions.push(Action::Restarted { client, job });

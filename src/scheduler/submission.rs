@@ -123,20 +123,14 @@ impl Scheduler {
     ) {
         self.counts.sequence += 1;
         let arrival = NonZeroU64::new(self.counts.sequence).expect("counted from 1");
-        let job = self.jobs.insert(Job {
+        let job = self.work.insert_job(Job {
             client,
-            execution: ExecutionKey::NONE,
             number: number.0,
             arrival,
-            deadline: match options.timeout_ms {
-                0 => Time::NEVER,
-                timeout => now.plus_millis(u64::from(timeout)),
-            },
-            since: now,
+            arrived: now,
+            timeout_ms: options.timeout_ms,
             assign_timeout_ms: if options.no_wait { NO_WAIT } else { options.assign_timeout_ms },
             run_timeout_ms: options.run_timeout_ms,
-            next: JobKey::NONE,
-            previous: JobKey::NONE,
         });
         self.peers[client].jobs.insert(number.0, job);
         match &options.key {
@@ -144,7 +138,9 @@ impl Scheduler {
                 self.submit_similar(now, job, kind, options, key, payload)
             }
             _ => {
-                let execution = self.new_execution(job, kind, options, payload, false);
+                let execution = self.new_execution(kind, options, payload, false);
+                let execution = self.work.insert_own(job, execution);
+                self.count_waiting(execution);
                 self.enqueue(execution, true);
             }
         }
@@ -153,31 +149,25 @@ impl Scheduler {
         }
     }
 
-    /// An execution for a job, not in any line yet.
+    /// An execution, not in any line yet.
     pub(crate) fn new_execution(
         &mut self,
-        job: JobKey,
         kind: KindKey,
         options: &JobOptions,
         payload: Payload,
         shared: bool,
-    ) -> ExecutionKey {
+    ) -> Execution {
         self.kinds.retain(kind);
-        let execution = self.executions.insert(Execution {
+        Execution {
             payload,
             place: Place::Parked,
             priority: options.priority,
             kind,
-            first: job,
-            last: job,
             ticket: 0,
             losses: 0,
             losses_max: options.max_attempts.unwrap_or(self.config.max_attempts),
             flags: Flags { shared, stream: options.stream },
-        });
-        self.jobs[job].execution = execution;
-        self.count_waiting(execution);
-        execution
+        }
     }
 
     pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {
@@ -207,7 +197,7 @@ impl Scheduler {
     /// Tells the client how its job ended. The job is still in the tables: the caller removes it.
     pub(crate) fn answer(&mut self, job: JobKey, outcome: Outcome) {
         self.counts.finished += 1;
-        if self.peers[self.jobs[job].client].gone {
+        if self.peers[self.work[job].client].gone {
             return;
         }
         let (client, number) = self.caller(job);
@@ -222,15 +212,14 @@ impl Scheduler {
     }
 
     pub(crate) fn caller(&self, job: JobKey) -> (proletariat_protocol::PeerId, JobId) {
-        let job = &self.jobs[job];
+        let job = &self.work[job];
         (self.peers[job.client].id, JobId(job.number))
     }
 
     /// Takes a job out of everything; an execution that nobody waits for any more is dropped with it.
     pub(crate) fn drop_job(&mut self, now: Time, key: JobKey) {
-        let execution = self.jobs[key].execution;
-        let row = &self.executions[execution];
-        let (place, alone) = (row.place, row.first == row.last);
+        let execution = self.execution_of(key);
+        let (place, alone) = (self.work[execution].place, self.is_alone(execution));
         if !matches!(place, Place::Assigned(_)) {
             self.uncount_job(key);
         }
@@ -238,11 +227,13 @@ impl Scheduler {
         if place == Place::Queued {
             self.unqueue(execution);
         }
-        let job = self.unlink(key);
+        let job = self.work.remove_job(key);
+        self.forget_job(key, &job);
         if alone {
             return self.drop_execution(now, execution);
         }
-        self.executions[execution].priority = self.similar.leave(execution, key);
+        let priority = self.similar.leave(execution, key);
+        self.work[execution].priority = priority;
         if place == Place::Queued {
             self.enqueue(execution, false);
         } else {
@@ -251,46 +242,41 @@ impl Scheduler {
         self.shorten_run_limit(execution, &job);
     }
 
-    /// Takes a job out of its execution's list and of its client's numbers.
-    fn unlink(&mut self, key: JobKey) -> Job {
-        let job = self.jobs.remove(key).expect("a job ends once");
+    /// A row went; what hung on it goes, too.
+    fn forget_job(&mut self, key: JobKey, job: &Job) {
         self.peers[job.client].jobs.remove(job.number);
-        let row = &mut self.executions[job.execution];
-        if job.previous.is_none() {
-            row.first = job.next;
+        if !self.moved.is_empty() {
+            self.moved.remove(&key);
         }
-        if job.next.is_none() {
-            row.last = job.previous;
-        }
-        if !job.previous.is_none() {
-            self.jobs[job.previous].next = job.next;
-        }
-        if !job.next.is_none() {
-            self.jobs[job.next].previous = job.previous;
-        }
-        job
     }
 
     /// All jobs of an execution get the same outcome, and the execution is gone. Its assignment is the caller's business.
-    pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: &Outcome) {
-        let waits = !matches!(self.executions[execution].place, Place::Assigned(_));
-        if waits {
+    pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: Outcome) {
+        if !matches!(self.work[execution].place, Place::Assigned(_)) {
             self.uncount_waiting(execution);
         }
-        let mut next = self.executions[execution].first;
-        while !next.is_none() {
-            let key = next;
-            next = self.jobs[key].next;
+        if !self.work[execution].flags.shared {
+            let key = JobKey(execution.0);
+            self.answer(key, outcome);
+            let (job, row) = self.work.remove_both(key);
+            self.forget_job(key, &job);
+            return self.forget(execution, &row);
+        }
+        for key in self.jobs_of(execution) {
             self.answer(key, outcome.clone());
-            let job = self.jobs.remove(key).expect("a job ends once");
-            self.peers[job.client].jobs.remove(job.number);
+            let job = self.work.remove_job(key);
+            self.forget_job(key, &job);
         }
         self.forget_execution(execution);
     }
 
     /// The row goes, with what hangs on it.
     pub(crate) fn forget_execution(&mut self, execution: ExecutionKey) {
-        let row = self.executions.remove(execution).expect("an execution ends once");
+        let row = self.work.remove_execution(execution);
+        self.forget(execution, &row);
+    }
+
+    fn forget(&mut self, execution: ExecutionKey, row: &Execution) {
         self.aside.forget(execution, row.kind);
         self.kinds.release(row.kind);
         if row.flags.shared {
@@ -306,11 +292,11 @@ impl Scheduler {
             self.burst.no_wait.append(&mut self.burst.until_pass);
         }
         for (key, sequence) in core::mem::take(&mut self.burst.no_wait) {
-            let Some(job) = self.jobs.get(key).filter(|job| job.sequence() == sequence) else {
+            if self.work.job(key).is_none_or(|job| job.sequence() != sequence) {
                 continue;
-            };
-            let execution = job.execution;
-            if matches!(self.executions[execution].place, Place::Assigned(_)) {
+            }
+            let execution = self.execution_of(key);
+            if matches!(self.work[execution].place, Place::Assigned(_)) {
                 continue;
             }
             if gathering && self.could_be_taken(now, execution) {

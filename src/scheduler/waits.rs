@@ -4,7 +4,7 @@
 use crate::action::Notice;
 use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
-use crate::records::{Job, Place};
+use crate::records::Place;
 use crate::tables::{JobKey, PeerKey};
 use proletariat_protocol::{ErrorCode, JobId, JobOptions, PeerId, Time};
 
@@ -40,16 +40,23 @@ impl Scheduler {
         let (mut from, end) = (first.0, first.plus(u64::from(count)));
         let mut earliest: Option<Time> = None;
         while let Some((number, job)) = self.next_of(client, from, end) {
-            let due = self.assign_wait_ends_at(&self.jobs[job]);
+            let due = self.assign_wait_ends_at(job);
             earliest = earliest.into_iter().chain(due).min();
             from = number + 1;
         }
         earliest
     }
 
-    pub(crate) fn assign_wait_ends_at(&self, job: &Job) -> Option<Time> {
-        let waits = !matches!(self.executions[job.execution].place, Place::Assigned(_));
-        job.assign_timeout_ms().filter(|_| waits).map(|timeout| job.since.plus_millis(timeout))
+    pub(crate) fn assign_wait_ends_at(&self, job: JobKey) -> Option<Time> {
+        let timeout = self.work[job].assign_timeout_ms()?;
+        let waits = !matches!(self.work[self.execution_of(job)].place, Place::Assigned(_));
+        waits.then(|| self.waits_since(job).plus_millis(timeout))
+    }
+
+    /// Since when a job waits for a worker: its arrival, or the last loss of one, and later by the time that others had it
+    /// before they handed it back.
+    pub(crate) fn waits_since(&self, job: JobKey) -> Time {
+        self.moved.get(&job).copied().unwrap_or(self.work[job].arrived)
     }
 
     pub(crate) fn assign_timed_out(&mut self, now: Time, job: JobKey) {
@@ -61,7 +68,7 @@ impl Scheduler {
     pub(crate) fn assigns_timed_out(&mut self, now: Time, client: PeerId, first: JobId, count: u32) {
         let (mut from, end) = (first.0, first.plus(u64::from(count)));
         while let Some((number, job)) = self.next_of(client, from, end) {
-            if self.assign_wait_ends_at(&self.jobs[job]).is_some_and(|due| due <= now) {
+            if self.assign_wait_ends_at(job).is_some_and(|due| due <= now) {
                 self.assign_timed_out(now, job);
             }
             from = number + 1;

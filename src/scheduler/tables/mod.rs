@@ -44,9 +44,11 @@ macro_rules! key {
 key! {
     /// A row of the peer table.
     PeerKey;
-    /// A row of the job table.
+    /// A row of the table of open work.
+    RowKey;
+    /// A job, by its row in the table of open work.
     JobKey;
-    /// A row of the execution table.
+    /// An execution, by its row in the table of open work.
     ExecutionKey;
     /// A row of the assignment table.
     AssignmentKey;
