@@ -15,12 +15,14 @@ pub mod job;
 pub mod limits;
 pub mod message;
 pub mod offer;
+mod payloads;
 pub mod time;
 
 pub use error::ErrorCode;
 pub use id::{AssignmentId, InstanceId, JobId, MessageId, PeerId};
 pub use job::{HandBackReason, JobOptions, WorkResult};
 pub use offer::{Guarantee, Kinds, Offer};
+pub use payloads::Payloads;
 pub use time::Time;
 
 /// The bytes of a job or of a result: opaque to everyone but client and handler, cheap to clone.

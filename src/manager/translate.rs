@@ -9,7 +9,7 @@ use proletariat_protocol::limits::{
 use proletariat_protocol::message::{
     AssignedExecution, FinishedRun, JobOutcome, ManagerMessage, PeerMessage,
 };
-use proletariat_protocol::{ErrorCode, JobOptions, MessageId, Payload, PeerId};
+use proletariat_protocol::{ErrorCode, JobOptions, MessageId, Payload, Payloads, PeerId};
 use proletariat_scheduler::{Action, Assign, Event, Outcome};
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ fn hear_client(
     match message {
         PeerMessage::Submit { first, options, payload_bytes } => {
             check_submit(&options, payload_bytes.len())?;
-            let payloads = payload_bytes.into_iter().map(|bytes| tail.take(bytes)).collect();
+            let payloads = Payloads::new(tail.take_all(), payload_bytes);
             tell(Event::Submitted { client, first, options, payloads });
         }
         PeerMessage::Abort { first, count } => tell(Event::Aborted { client, first, count }),

@@ -142,7 +142,7 @@ impl Scheduler {
     fn park(&mut self, now: Time, execution: ExecutionKey, until: Time, why: Why) {
         let ticket = self.next_ticket();
         let row = &mut self.work[execution];
-        row.place = Place::Parked;
+        row.set_place(Place::Parked);
         row.ticket = ticket;
         self.aside.parked.insert(execution, Parked { until, ticket, why });
         if until != Time::NEVER {

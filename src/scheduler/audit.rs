@@ -56,7 +56,7 @@ impl Scheduler {
         let (mut queued, mut bytes) = (0_u64, 0_u64);
         let mut by_client: BTreeMap<PeerKey, u64> = BTreeMap::new();
         for (key, execution) in self.work.executions() {
-            let waits = !matches!(execution.place, Place::Assigned(_));
+            let waits = !matches!(execution.place(), Place::Assigned(_));
             bytes += if waits { self.bytes_of(key) } else { 0 };
             let waiting = self.jobs_of(key);
             assert!(!waiting.is_empty(), "an execution that nobody waits for is dropped");
@@ -72,6 +72,8 @@ impl Scheduler {
             }
         }
         assert!(self.moved.keys().all(|job| self.work.job(*job).is_some()), "nothing is kept of ended jobs");
+        let stored = self.work.executions().filter(|(_, execution)| execution.payload.len() > 0).count();
+        assert_eq!(self.payloads.len(), stored, "each execution has its payload, and nobody else has one");
         assert_eq!(seen, self.work.jobs(), "every job is in the list of its execution");
         assert_eq!((self.counts.queued_jobs, self.counts.queued_bytes), (queued, bytes));
         let mut open = 0;
@@ -86,7 +88,7 @@ impl Scheduler {
     fn audit_places(&self) {
         let mut queued = 0;
         for (key, execution) in self.work.executions() {
-            match execution.place {
+            match execution.place() {
                 Place::Queued => queued += 1,
                 Place::Parked => assert!(self.aside.is_parked(key), "set aside with an end to it"),
                 Place::Held => assert!(self.is_successor(key), "held by stopping work"),
@@ -102,7 +104,7 @@ impl Scheduler {
             let mut live = 0;
             for (execution, ticket) in self.lines.entries(line) {
                 let here = self.work.execution(execution);
-                live += u32::from(here.is_some_and(|e| e.place == Place::Queued && e.ticket == ticket));
+                live += u32::from(here.is_some_and(|e| e.place() == Place::Queued && e.ticket == ticket));
             }
             assert_eq!(live, row.live, "a line counts its executions");
             let owner_attached = self.peers.get(row.key.owner).is_none_or(|peer| !peer.gone);

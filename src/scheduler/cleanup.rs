@@ -1,6 +1,7 @@
 //! Giving memory back: due after so many ended jobs or after the interval, done when nothing waits or runs.
 
 use crate::action::{Action, Notice};
+use crate::deadlines::Deadlines;
 use crate::machine::Scheduler;
 use proletariat_protocol::Time;
 
@@ -31,6 +32,10 @@ impl Scheduler {
             return;
         }
         self.clean_up = CleanUp { last: now, finished_then: self.counts.finished };
+        self.payloads.shrink();
+        let mut deadlines = core::mem::replace(&mut self.deadlines, Deadlines::new());
+        deadlines.sift(|alarm| self.stands(alarm));
+        self.deadlines = deadlines;
         self.actions.push(Action::ReleaseMemory);
         self.notice(|| Notice::Cleanup);
     }

@@ -81,14 +81,19 @@ impl Deadlines {
             self.young.shrink_to(SIFT_MIN);
         }
         if self.heap.len() >= self.sift_at {
-            let mut standing = core::mem::take(&mut self.heap).into_vec();
-            standing.retain(|Reverse((_, alarm))| stands(*alarm));
-            standing.sort_unstable_by_key(|Reverse((due, alarm))| (*alarm, *due));
-            standing.dedup_by_key(|Reverse((_, alarm))| *alarm);
-            self.heap = BinaryHeap::from(standing);
-            self.sift_at = (2 * self.heap.len()).max(SIFT_MIN);
-            self.heap.shrink_to(self.sift_at);
+            self.sift(stands);
         }
+    }
+
+    /// Keeps what stands, of alarms for the same thing the earliest, and no more room than that needs.
+    pub(crate) fn sift(&mut self, stands: impl Fn(Alarm) -> bool) {
+        let mut standing = core::mem::take(&mut self.heap).into_vec();
+        standing.retain(|Reverse((_, alarm))| stands(*alarm));
+        standing.sort_unstable_by_key(|Reverse((due, alarm))| (*alarm, *due));
+        standing.dedup_by_key(|Reverse((_, alarm))| *alarm);
+        self.heap = BinaryHeap::from(standing);
+        self.sift_at = (2 * self.heap.len()).max(SIFT_MIN);
+        self.heap.shrink_to(self.sift_at);
     }
 
     /// The next alarm that is due.

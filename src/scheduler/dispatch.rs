@@ -170,7 +170,7 @@ impl Scheduler {
     /// Whether a worker would be found for a waiting execution if there were a pass now.
     pub(crate) fn could_be_taken(&mut self, now: Time, execution: ExecutionKey) -> bool {
         let row = &self.work[execution];
-        if row.place != Place::Queued || self.readers(execution) != Readers::One {
+        if row.place() != Place::Queued || self.readers(execution) != Readers::One {
             return false;
         }
         let among = candidates(&self.pools, row);
@@ -207,7 +207,7 @@ impl Scheduler {
             run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
             rest,
             stream: row.flags.stream,
-            payload: row.payload.clone(),
+            payload: self.payloads.payload(&row.payload),
         }));
         self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
     }
@@ -236,7 +236,7 @@ impl Scheduler {
         });
         self.assignments[key].id = AssignmentId(u64::from(serial) << 32 | u64::from(key.0));
         row.assignments.push(key);
-        self.work[execution].place = Place::Assigned(key);
+        self.work[execution].set_place(Place::Assigned(key));
         self.sets_out(now, worker, key);
         self.weigh(worker);
         key

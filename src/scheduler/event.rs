@@ -1,12 +1,11 @@
 //! What the world tells the scheduler. Named for what happened.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 use proletariat_protocol::handshake::Roles;
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{
-    AssignmentId, HandBackReason, InstanceId, JobId, JobOptions, MessageId, Offer, Payload, PeerId,
+    AssignmentId, HandBackReason, InstanceId, JobId, JobOptions, MessageId, Offer, Payload, Payloads, PeerId,
     WorkResult,
 };
 
@@ -29,7 +28,7 @@ pub enum Event {
         /// What holds for all.
         options: JobOptions,
         /// One each.
-        payloads: Vec<Payload>,
+        payloads: Payloads,
     },
     /// A client no longer wants jobs.
     Aborted {

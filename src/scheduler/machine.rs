@@ -11,7 +11,7 @@ use crate::records::{Assignment, Job};
 use crate::selector::{Random, Selector};
 use crate::similar::Similar;
 use crate::streams::Stream;
-use crate::tables::{AssignmentKey, JobKey, KindTable, PeerKey, Slab};
+use crate::tables::{AssignmentKey, JobKey, KindTable, PayloadStore, PeerKey, Slab};
 use crate::waiting::{Lines, Pools};
 use crate::work::Work;
 use alloc::boxed::Box;
@@ -48,6 +48,7 @@ pub struct Scheduler {
     pub(crate) kinds: KindTable,
     pub(crate) peers: Peers,
     pub(crate) work: Work,
+    pub(crate) payloads: PayloadStore,
     /// Jobs that a worker had and gave back, or lost, with an assign timeout: since when they wait.
     pub(crate) moved: BTreeMap<JobKey, Time>,
     pub(crate) assignments: Slab<AssignmentKey, Assignment>,
@@ -135,6 +136,7 @@ impl Scheduler {
             kinds: KindTable::new(),
             peers: Peers::new(),
             work: Work::new(),
+            payloads: PayloadStore::new(),
             moved: BTreeMap::new(),
             assignments: Slab::new(),
             lines: Lines::new(),
@@ -277,7 +279,7 @@ impl Scheduler {
     }
 
     /// Whether an alarm may still ring.
-    fn stands(&self, alarm: Alarm) -> bool {
+    pub(crate) fn stands(&self, alarm: Alarm) -> bool {
         match alarm {
             Alarm::Assigns { client, first, count } | Alarm::Totals { client, first, count } => {
                 self.next_of(client, first.0, first.plus(u64::from(count))).is_some()

@@ -37,7 +37,7 @@ impl Scheduler {
         let ticket = self.next_ticket();
         let row = &mut self.work[execution];
         row.ticket = ticket;
-        row.place = Place::Queued;
+        row.set_place(Place::Queued);
         let entry = (execution, ticket);
         if new {
             self.lines.push(line, entry);
@@ -61,7 +61,7 @@ impl Scheduler {
         let key = self.line_key(execution);
         let line = self.lines.find(key).expect("a queued execution has its line");
         let sequence = self.sequence(execution);
-        self.work[execution].place = Place::Parked;
+        self.work[execution].set_place(Place::Parked);
         let Self { lines, work, similar, .. } = self;
         lines.voided(line, |entry| stands(work, similar, entry));
         if self.lines.line(line).head == Some(sequence) {
@@ -97,7 +97,7 @@ impl Scheduler {
     /// Takes the first execution, which is this one, out of its line. The pools do not know that yet.
     pub(crate) fn take_first(&mut self, line: FifoKey, sequence: u64, execution: ExecutionKey) {
         self.lines.pop(line, sequence, execution);
-        self.work[execution].place = Place::Parked;
+        self.work[execution].set_place(Place::Parked);
     }
 
     fn is_detached(peer: &crate::peers::Peer) -> bool {
@@ -191,7 +191,7 @@ impl Scheduler {
                 self.deadlines.set(now, since.plus_millis(assign), Alarm::Assign { job: key, sequence });
             }
         }
-        self.work[execution].place = Place::Parked;
+        self.work[execution].set_place(Place::Parked);
         self.similar.run_is_over(execution);
         self.count_waiting(execution);
         if kept_since.is_none() {
@@ -205,5 +205,5 @@ impl Scheduler {
 fn stands(work: &Work, similar: &Similar, (execution, ticket): (ExecutionKey, u32)) -> Option<u64> {
     let row = work.execution(execution)?;
     let first = || if row.flags.shared { similar.first(execution) } else { JobKey(execution.0) };
-    (row.place == Place::Queued && row.ticket == ticket).then(|| work[first()].sequence())
+    (row.place() == Place::Queued && row.ticket == ticket).then(|| work[first()].sequence())
 }

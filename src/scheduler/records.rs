@@ -1,9 +1,9 @@
 //! The rows of the tables. Millions of the first two may wait, so every byte of them is counted.
 
 use crate::ledger::Slot;
-use crate::tables::{AssignmentKey, ExecutionKey, KindKey, PeerKey};
+use crate::tables::{AssignmentKey, ExecutionKey, KindKey, PeerKey, Stored};
 use core::num::NonZeroU64;
-use proletariat_protocol::{AssignmentId, Payload, Time};
+use proletariat_protocol::{AssignmentId, JobOptions, Time};
 
 /// One job: what its caller waits for.
 #[derive(Debug)]
@@ -63,8 +63,9 @@ impl Job {
 /// ```
 #[derive(Debug)]
 pub(crate) struct Execution {
-    pub(crate) payload: Payload,
-    pub(crate) place: Place,
+    pub(crate) payload: Stored,
+    /// See [`place`](Self::place).
+    whereabouts: u32,
     /// Of the highest job that waits for it.
     pub(crate) priority: u32,
     pub(crate) kind: KindKey,
@@ -75,6 +76,54 @@ pub(crate) struct Execution {
     /// As many end it; 0: no limit.
     pub(crate) losses_max: u16,
     pub(crate) flags: Flags,
+}
+
+/// [`Place`] in four bytes: the key of an assignment, or one of these.
+const PARKED: u32 = u32::MAX;
+const QUEUED: u32 = u32::MAX - 1;
+const HELD: u32 = u32::MAX - 2;
+
+impl Execution {
+    /// One that is in no line yet.
+    pub(crate) fn new(
+        payload: Stored,
+        kind: KindKey,
+        options: &JobOptions,
+        losses_max: u16,
+        shared: bool,
+    ) -> Self {
+        Self {
+            payload,
+            whereabouts: PARKED,
+            priority: options.priority,
+            kind,
+            ticket: 0,
+            losses: 0,
+            losses_max,
+            flags: Flags { shared, stream: options.stream },
+        }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        match self.whereabouts {
+            PARKED => Place::Parked,
+            QUEUED => Place::Queued,
+            HELD => Place::Held,
+            key => Place::Assigned(AssignmentKey(key)),
+        }
+    }
+
+    pub(crate) fn set_place(&mut self, place: Place) {
+        self.whereabouts = match place {
+            Place::Parked => PARKED,
+            Place::Queued => QUEUED,
+            Place::Held => HELD,
+            Place::Assigned(key) => {
+                assert!(key.0 < HELD, "as many assignments as slots, which are fewer");
+                key.0
+            }
+        };
+    }
 }
 
 /// Where an execution is. Exactly one place at any time.
@@ -153,11 +202,12 @@ impl Assignment {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::tables::JobKey;
 
     #[test]
-    fn a_waiting_job_costs_at_most_96_bytes_beside_its_payload() {
-        let records = size_of::<Option<Job>>() + size_of::<Option<Execution>>() - size_of::<Payload>();
-        assert!(records <= 96, "{records} bytes");
+    fn a_waiting_job_costs_at_most_84_bytes_beside_its_payload() {
+        // The row of both, its place in the line, its entry in the client's numbers.
+        let records = crate::work::ROW_BYTES + size_of::<crate::waiting::Entry>() + size_of::<JobKey>();
+        assert!(records <= 84, "{records} bytes");
     }
 }

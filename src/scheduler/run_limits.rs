@@ -16,7 +16,7 @@ impl Scheduler {
     pub(crate) fn set_run_alarm(&mut self, now: Time, key: JobKey) {
         let job = &self.work[key];
         let sequence = job.sequence();
-        let Place::Assigned(assignment) = self.work[self.execution_of(key)].place else {
+        let Place::Assigned(assignment) = self.work[self.execution_of(key)].place() else {
             return;
         };
         let Some(started) = self.assignments[assignment].started() else {
@@ -29,7 +29,7 @@ impl Scheduler {
 
     /// When the manager ends the run of a job itself, if it is running and has a limit.
     pub(crate) fn run_ends_at(&self, job: JobKey) -> Option<Time> {
-        let Place::Assigned(key) = self.work[self.execution_of(job)].place else {
+        let Place::Assigned(key) = self.work[self.execution_of(job)].place() else {
             return None;
         };
         let assignment = &self.assignments[key];
@@ -53,7 +53,7 @@ impl Scheduler {
 
     /// When a job that joins now wants the run to end that has started already; [`Time::NEVER`] if it sets no limit.
     pub(crate) fn late_end(&self, execution: ExecutionKey, job: JobKey) -> Option<Time> {
-        let Place::Assigned(key) = self.work[execution].place else {
+        let Place::Assigned(key) = self.work[execution].place() else {
             return None;
         };
         let started = self.assignments[key].started()?;
@@ -69,7 +69,7 @@ impl Scheduler {
 
     /// A job that joined a run may allow it more time.
     pub(crate) fn extend_run_limit(&mut self, execution: ExecutionKey, job: JobKey) {
-        let Place::Assigned(key) = self.work[execution].place else {
+        let Place::Assigned(key) = self.work[execution].place() else {
             return;
         };
         let (told, job) = (self.assignments[key].told_limit_ms, &self.work[job]);
@@ -84,7 +84,7 @@ impl Scheduler {
 
     /// A job that left a run may have been the one that allowed it the most time.
     pub(crate) fn shorten_run_limit(&mut self, execution: ExecutionKey, left: &Job) {
-        let Place::Assigned(key) = self.work[execution].place else {
+        let Place::Assigned(key) = self.work[execution].place() else {
             return;
         };
         let (told, started) = (self.assignments[key].told_limit_ms, self.assignments[key].started());

@@ -116,7 +116,7 @@ impl Scheduler {
 
     /// Nobody waits for an execution any more: out of its line, or off its worker.
     pub(crate) fn drop_execution(&mut self, now: Time, execution: ExecutionKey) {
-        match self.work[execution].place {
+        match self.work[execution].place() {
             Place::Assigned(key) => {
                 self.similar.stopping(execution, key);
                 self.stop(now, key);
@@ -124,7 +124,7 @@ impl Scheduler {
             Place::Held => self.abandon_successor(execution),
             Place::Queued | Place::Parked => {}
         }
-        if !matches!(self.work[execution].place, Place::Assigned(_)) {
+        if !matches!(self.work[execution].place(), Place::Assigned(_)) {
             self.counts.queued_bytes -= self.bytes_of(execution);
         }
         self.forget_execution(execution);

@@ -11,10 +11,10 @@
 
 use crate::machine::Scheduler;
 use crate::records::{Place, Run};
-use crate::tables::{AssignmentKey, ExecutionKey, JobKey, KindKey};
+use crate::tables::{AssignmentKey, ExecutionKey, JobKey, KindKey, Stored};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use proletariat_protocol::{JobOptions, Payload, Time};
+use proletariat_protocol::{JobOptions, Time};
 
 /// Kind and key, and whose they are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -237,7 +237,7 @@ impl Similar {
             assert_eq!(row.priority, shared.highest(), "the priority of the highest job that waits");
             assert_eq!(
                 shared.held_by.is_some(),
-                row.place == Place::Held,
+                row.place() == Place::Held,
                 "held while work of the key stops"
             );
             assert_eq!(shared.jobs.len() as u32, shared.priorities.values().sum::<u32>());
@@ -282,15 +282,19 @@ impl Scheduler {
         kind: KindKey,
         options: &JobOptions,
         bytes: &[u8],
-        payload: Payload,
+        payload: Stored,
     ) {
         let realm = self.peers[self.work[job].client].realm;
         let key = Key { realm, kind, bytes: Arc::from(bytes) };
         match self.similar.states.get(&key).copied() {
-            Some(State::Live(execution)) => self.join(now, execution, job, options),
+            Some(State::Live(execution)) => {
+                // The first payload counts.
+                self.payloads.discard(payload);
+                self.join(now, execution, job, options);
+            }
             Some(State::Stopping(assignment)) => {
                 let execution = self.share(job, kind, options, payload, key, Some(assignment));
-                self.work[execution].place = Place::Held;
+                self.work[execution].set_place(Place::Held);
                 if let Run::Stopping { successor, .. } = &mut self.assignments[assignment].state {
                     *successor = execution;
                 }
@@ -307,7 +311,7 @@ impl Scheduler {
         job: JobKey,
         kind: KindKey,
         options: &JobOptions,
-        payload: Payload,
+        payload: Stored,
         key: Key,
         held_by: Option<AssignmentKey>,
     ) -> ExecutionKey {
@@ -331,7 +335,7 @@ impl Scheduler {
     }
 
     fn join(&mut self, now: Time, execution: ExecutionKey, job: JobKey, options: &JobOptions) {
-        let place = self.work[execution].place;
+        let place = self.work[execution].place();
         let urgent = options.priority > self.work[execution].priority;
         if urgent && place == Place::Queued {
             self.unqueue(execution);
@@ -368,7 +372,7 @@ impl Scheduler {
     /// Takes a queued execution out of its line until the stopping run of its key has stopped.
     pub(crate) fn hold(&mut self, execution: ExecutionKey, assignment: AssignmentKey) {
         self.unqueue(execution);
-        self.work[execution].place = Place::Held;
+        self.work[execution].set_place(Place::Held);
         self.similar.hold(execution, assignment);
         if let Run::Stopping { successor, .. } = &mut self.assignments[assignment].state {
             *successor = execution;

@@ -122,7 +122,7 @@ impl Scheduler {
 
     /// A job that joined a run gets its stream if no chunk has come.
     pub(crate) fn join_stream(&mut self, execution: ExecutionKey, job: JobKey) {
-        let Place::Assigned(key) = self.work[execution].place else {
+        let Place::Assigned(key) = self.work[execution].place() else {
             return;
         };
         let slow = self.reads_slowly(job);
@@ -170,7 +170,7 @@ impl Scheduler {
         let Some(job) = self.peers[client].jobs.get(job.0) else {
             return;
         };
-        let Place::Assigned(key) = self.work[self.execution_of(job)].place else {
+        let Place::Assigned(key) = self.work[self.execution_of(job)].place() else {
             return;
         };
         let Some(stream) = self.streams.get_mut(&key) else {
@@ -194,7 +194,7 @@ impl Scheduler {
         if self.streams.is_empty() {
             return;
         }
-        let Place::Assigned(key) = self.work[self.execution_of(job)].place else {
+        let Place::Assigned(key) = self.work[self.execution_of(job)].place() else {
             return;
         };
         let slow = self.reads_slowly(job);

@@ -3,15 +3,15 @@
 use crate::action::{Action, Notice, Outcome};
 use crate::config::Config;
 use crate::machine::Scheduler;
-use crate::records::{Execution, Flags, Job, NO_WAIT, Place};
-use crate::tables::{ExecutionKey, JobKey, KindKey, NO_KIND, PeerKey};
+use crate::records::{Execution, Job, NO_WAIT, Place};
+use crate::tables::{ExecutionKey, JobKey, KindKey, NO_KIND, PeerKey, Stored};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 use core::time::Duration;
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
-use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, Time};
+use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, Payloads, Time};
 
 /// When a client that met a bound may try again: long enough for a queue to move, short enough not to be felt.
 const OVERLOAD_RETRY: Duration = Duration::from_millis(250);
@@ -34,7 +34,7 @@ impl Scheduler {
         client: PeerKey,
         first: JobId,
         options: JobOptions,
-        payloads: Vec<Payload>,
+        payloads: Payloads,
     ) {
         let count = payloads.len() as u64;
         if !self.peers[client].numbering.take(first.0, count) {
@@ -52,8 +52,11 @@ impl Scheduler {
             self.notice(|| Notice::Receive { client, first, count });
         }
         let kind = options.kind.as_deref().map_or(NO_KIND, |kind| self.kinds.acquire(kind));
-        for (offset, payload) in payloads.into_iter().enumerate() {
-            self.submit_one(now, client, first.plus(offset as u64), kind, &options, payload);
+        let mut number = first;
+        for payload in payloads.iter() {
+            let payload = self.payloads.store(payload, &payloads);
+            self.submit_one(now, client, number, kind, &options, payload);
+            number = number.plus(1);
         }
         self.set_waiting_alarms(now, client, first, count, &options);
         self.kinds.release(kind);
@@ -63,7 +66,7 @@ impl Scheduler {
     }
 
     /// A frame is accepted or refused whole.
-    fn check(&self, client: PeerKey, options: &JobOptions, payloads: &[Payload]) -> Result<(), Refusal> {
+    fn check(&self, client: PeerKey, options: &JobOptions, payloads: &Payloads) -> Result<(), Refusal> {
         let clocks = [options.timeout_ms, options.assign_timeout_ms, options.run_timeout_ms];
         if clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX) {
             let message = String::from("a clock is longer than 30 days");
@@ -94,11 +97,11 @@ impl Scheduler {
         }
     }
 
-    fn reached_bound(&self, client: PeerKey, options: &JobOptions, payloads: &[Payload]) -> Option<String> {
+    fn reached_bound(&self, client: PeerKey, options: &JobOptions, payloads: &Payloads) -> Option<String> {
         let count = payloads.len() as u64;
         let kind = options.kind.as_ref().map_or(0, String::len);
         let key = options.key.as_ref().filter(|_| self.config.hold_similar_work).map_or(0, Vec::len);
-        let bytes: u64 = payloads.iter().map(|payload| (payload.len() + kind + key) as u64).sum();
+        let bytes = payloads.bytes() as u64 + count * (kind + key) as u64;
         let over = |held: u64, more: u64, bound: u64| bound > 0 && held + more > bound;
         let Config { queued_jobs_max, queued_jobs_per_client_max, queued_bytes_max, .. } = self.config;
         if over(self.counts.queued_jobs, count, queued_jobs_max) {
@@ -119,7 +122,7 @@ impl Scheduler {
         number: JobId,
         kind: KindKey,
         options: &JobOptions,
-        payload: Payload,
+        payload: Stored,
     ) {
         self.counts.sequence += 1;
         let arrival = NonZeroU64::new(self.counts.sequence).expect("counted from 1");
@@ -154,20 +157,12 @@ impl Scheduler {
         &mut self,
         kind: KindKey,
         options: &JobOptions,
-        payload: Payload,
+        payload: Stored,
         shared: bool,
     ) -> Execution {
         self.kinds.retain(kind);
-        Execution {
-            payload,
-            place: Place::Parked,
-            priority: options.priority,
-            kind,
-            ticket: 0,
-            losses: 0,
-            losses_max: options.max_attempts.unwrap_or(self.config.max_attempts),
-            flags: Flags { shared, stream: options.stream },
-        }
+        let losses_max = options.max_attempts.unwrap_or(self.config.max_attempts);
+        Execution::new(payload, kind, options, losses_max, shared)
     }
 
     pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {
@@ -219,7 +214,7 @@ impl Scheduler {
     /// Takes a job out of everything; an execution that nobody waits for any more is dropped with it.
     pub(crate) fn drop_job(&mut self, now: Time, key: JobKey) {
         let execution = self.execution_of(key);
-        let (place, alone) = (self.work[execution].place, self.is_alone(execution));
+        let (place, alone) = (self.work[execution].place(), self.is_alone(execution));
         if !matches!(place, Place::Assigned(_)) {
             self.uncount_job(key);
         }
@@ -252,7 +247,7 @@ impl Scheduler {
 
     /// All jobs of an execution get the same outcome, and the execution is gone. Its assignment is the caller's business.
     pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: Outcome) {
-        if !matches!(self.work[execution].place, Place::Assigned(_)) {
+        if !matches!(self.work[execution].place(), Place::Assigned(_)) {
             self.uncount_waiting(execution);
         }
         if !self.work[execution].flags.shared {
@@ -260,7 +255,7 @@ impl Scheduler {
             self.answer(key, outcome);
             let (job, row) = self.work.remove_both(key);
             self.forget_job(key, &job);
-            return self.forget(execution, &row);
+            return self.forget(execution, row);
         }
         for key in self.jobs_of(execution) {
             self.answer(key, outcome.clone());
@@ -273,10 +268,11 @@ impl Scheduler {
     /// The row goes, with what hangs on it.
     pub(crate) fn forget_execution(&mut self, execution: ExecutionKey) {
         let row = self.work.remove_execution(execution);
-        self.forget(execution, &row);
+        self.forget(execution, row);
     }
 
-    fn forget(&mut self, execution: ExecutionKey, row: &Execution) {
+    fn forget(&mut self, execution: ExecutionKey, row: Execution) {
+        self.payloads.discard(row.payload);
         self.aside.forget(execution, row.kind);
         self.kinds.release(row.kind);
         if row.flags.shared {
@@ -296,7 +292,7 @@ impl Scheduler {
                 continue;
             }
             let execution = self.execution_of(key);
-            if matches!(self.work[execution].place, Place::Assigned(_)) {
+            if matches!(self.work[execution].place(), Place::Assigned(_)) {
                 continue;
             }
             if gathering && self.could_be_taken(now, execution) {

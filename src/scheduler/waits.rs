@@ -49,7 +49,7 @@ impl Scheduler {
 
     pub(crate) fn assign_wait_ends_at(&self, job: JobKey) -> Option<Time> {
         let timeout = self.work[job].assign_timeout_ms()?;
-        let waits = !matches!(self.work[self.execution_of(job)].place, Place::Assigned(_));
+        let waits = !matches!(self.work[self.execution_of(job)].place(), Place::Assigned(_));
         waits.then(|| self.waits_since(job).plus_millis(timeout))
     }
 

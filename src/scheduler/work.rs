@@ -16,6 +16,9 @@ struct Row {
     execution: Option<Execution>,
 }
 
+#[cfg(test)]
+pub(crate) const ROW_BYTES: usize = size_of::<Option<Row>>();
+
 /// Jobs without outcome and executions that wait or run.
 #[derive(Debug)]
 pub(crate) struct Work {

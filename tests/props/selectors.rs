@@ -39,7 +39,7 @@ fn given(name: &str, sacred: bool, offers: &[Offer], priority: u32, jobs: usize,
         join(&mut scheduler, n as u64 + 1, Some(offer.clone()));
     }
     let options = JobOptions { priority, ..JobOptions::default() };
-    let payloads = vec![Payload::new(); jobs];
+    let payloads = std::iter::repeat_n(Payload::new(), jobs).collect();
     scheduler.handle(Time::ZERO, Event::Submitted { client: PeerId(99), first: JobId(0), options, payloads });
     let mut actions = Vec::new();
     scheduler.poll(Time::ZERO, &mut actions);

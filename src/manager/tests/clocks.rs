@@ -4,7 +4,7 @@ use super::builder;
 use super::peer::{CLIENT, Peer, connect, greeting, hello, read_to_end};
 use proletariat_protocol::handshake::{Answer, PREAMBLE_BYTES};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
-use proletariat_protocol::{MessageId, Offer, PeerId};
+use proletariat_protocol::{MessageId, Offer};
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use std::io::Write;
 use std::time::{Duration, Instant};

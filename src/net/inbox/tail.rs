@@ -61,6 +61,15 @@ impl<'a> Tail<'a> {
         taken
     }
 
+    /// All payloads that are left, in one buffer.
+    pub fn take_all(&mut self) -> Payload {
+        let rest = core::mem::take(&mut self.rest);
+        match self.owner {
+            Some(owner) if 2 * rest.len() >= owner.len() => owner.slice_ref(rest),
+            _ => Payload::copy_from_slice(rest),
+        }
+    }
+
     fn take_of_block(&mut self, bytes: usize) -> Payload {
         if self.block.len() < bytes {
             self.block = Payload::copy_from_slice(&self.rest[..self.rest.len().min(BLOCK_BYTES)]);

@@ -3,12 +3,14 @@
 mod job_numbers;
 mod kinds;
 mod numbering;
+mod payloads;
 mod slab;
 mod tree;
 
 pub(crate) use job_numbers::JobNumbers;
 pub(crate) use kinds::{KindTable, NO_KIND};
 pub(crate) use numbering::Numbering;
+pub(crate) use payloads::{PayloadStore, Stored};
 pub(crate) use slab::Slab;
 pub(crate) use tree::WeightTree;
 
@@ -52,6 +54,8 @@ key! {
     ExecutionKey;
     /// A row of the assignment table.
     AssignmentKey;
+    /// A row of the table of large payloads.
+    LargeKey;
     /// A kind, by its row in the kind table.
     KindKey;
     /// A row of the table of waiting lines.

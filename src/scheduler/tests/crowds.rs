@@ -30,7 +30,7 @@ fn assigned(actions: &[Action]) -> Vec<Assign> {
 }
 
 fn submit(world: &mut World, client: PeerId, first: u64, count: u64, options: &JobOptions) {
-    let payloads = vec![Payload::from_static(b"x"); count as usize];
+    let payloads = std::iter::repeat_n(Payload::from_static(b"x"), count as usize).collect();
     tell(world, Event::Submitted { client, first: JobId(first), options: options.clone(), payloads });
 }
 

@@ -50,7 +50,7 @@ impl Fleet {
     }
 
     fn submit(&mut self, count: u64, options: &JobOptions) {
-        let payloads = vec![Payload::from_static(b"x"); count as usize];
+        let payloads = std::iter::repeat_n(Payload::from_static(b"x"), count as usize).collect();
         let first = JobId(self.next);
         self.tell(Event::Submitted { client: CLIENT, first, options: options.clone(), payloads });
         self.next += count;

@@ -3,5 +3,7 @@
 mod lines;
 mod pools;
 
+#[cfg(test)]
+pub(crate) use lines::Entry;
 pub(crate) use lines::{LineKey, Lines};
 pub(crate) use pools::{Head, KindSet, Pools};

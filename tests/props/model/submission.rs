@@ -2,18 +2,12 @@
 
 use super::{Ending, Execution, Job, JobRef, Model, Said, Stage, Verdict};
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
-use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, PeerId, Time};
+use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, Payloads, PeerId, Time};
 use proletariat_scheduler::{Action, Outcome};
 use std::time::Duration;
 
 impl Model {
-    pub(super) fn submitted(
-        &mut self,
-        id: PeerId,
-        first: JobId,
-        options: JobOptions,
-        payloads: Vec<Payload>,
-    ) {
+    pub(super) fn submitted(&mut self, id: PeerId, first: JobId, options: JobOptions, payloads: Payloads) {
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.gone) else {
             return;
         };
@@ -30,13 +24,13 @@ impl Model {
             return;
         }
         self.submitters.insert(id);
-        for (n, payload) in payloads.into_iter().enumerate() {
-            self.accept((id, first.plus(n as u64)), realm, &options, payload);
+        for (n, payload) in payloads.iter().enumerate() {
+            self.accept((id, first.plus(n as u64)), realm, &options, Payload::copy_from_slice(payload));
         }
     }
 
     /// Why a whole submit is refused.
-    fn refusal(&self, client: PeerId, options: &JobOptions, payloads: &[Payload]) -> Option<ErrorCode> {
+    fn refusal(&self, client: PeerId, options: &JobOptions, payloads: &Payloads) -> Option<ErrorCode> {
         let clocks = [options.timeout_ms, options.assign_timeout_ms, options.run_timeout_ms];
         if clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX) {
             return Some(ErrorCode::Protocol);

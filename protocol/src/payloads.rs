@@ -1,0 +1,93 @@
+//! The payloads of one message.
+
+use crate::Payload;
+use bytes::BytesMut;
+use core::fmt;
+
+/// Payloads, one after the other in one buffer, as they travel.
+///
+/// ```
+/// use proletariat_protocol::{Payload, Payloads};
+///
+/// let payloads = Payloads::new(Payload::from_static(b"onetwo"), vec![3, 3]);
+/// assert_eq!(payloads.iter().collect::<Vec<_>>(), [b"one", b"two"]);
+/// ```
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Payloads {
+    buffer: Payload,
+    lengths: Vec<u32>,
+}
+
+impl Payloads {
+    /// The payloads of these lengths, which fill the buffer.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[must_use]
+    pub fn new(buffer: Payload, lengths: Vec<u32>) -> Self {
+        let sum: u64 = lengths.iter().map(|bytes| u64::from(*bytes)).sum();
+        assert_eq!(sum, buffer.len() as u64, "the payloads fill their buffer");
+        Self { buffer, lengths }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// All bytes together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Each of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.buffer[..];
+        self.lengths.iter().map(move |bytes| {
+            let (payload, after) = rest.split_at(*bytes as usize);
+            rest = after;
+            payload
+        })
+    }
+
+    /// One of them, or a part of one, without a copy: it keeps the whole buffer alive.
+    ///
+    /// # Panics
+    /// When the slice is not of these payloads.
+    #[must_use]
+    pub fn slice(&self, payload: &[u8]) -> Payload {
+        self.buffer.slice_ref(payload)
+    }
+}
+
+impl FromIterator<Payload> for Payloads {
+    /// One payload stays where it is; several are copied together.
+    fn from_iter<I: IntoIterator<Item = Payload>>(payloads: I) -> Self {
+        let mut payloads: Vec<Payload> = payloads.into_iter().collect();
+        let length = |payload: &Payload| u32::try_from(payload.len()).expect("payloads are below 4 GiB");
+        let lengths = payloads.iter().map(length).collect();
+        let buffer = match payloads.len() {
+            1 => payloads.remove(0),
+            _ => {
+                let mut buffer = BytesMut::new();
+                payloads.iter().for_each(|payload| buffer.extend_from_slice(payload));
+                buffer.freeze()
+            }
+        };
+        Self { buffer, lengths }
+    }
+}
+
+impl fmt::Debug for Payloads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|payload| self.slice(payload))).finish()
+    }
+}
