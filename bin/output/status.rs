@@ -13,6 +13,7 @@ pub fn human(status: &Value, color: bool) -> String {
     workers(&mut out, status, color);
     queues(&mut out, status, color);
     peers(&mut out, status, color);
+    pairs(&mut out, "too many to list", &status["omitted"], color);
     pairs(&mut out, "limits", &status["limits"], color);
     out
 }

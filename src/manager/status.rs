@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// Nobody reads more than this, whatever a message may have.
+const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Who wants to know.
 #[derive(Debug)]
 pub(super) enum Asker {
@@ -32,12 +35,16 @@ pub(super) struct StatusDesk {
     /// A text is being made; those who ask meanwhile get the next one.
     busy: bool,
     limits: Value,
+    bytes_max: usize,
 }
 
 impl StatusDesk {
     /// For a manager with these settings.
     pub(super) fn new(config: &Config) -> Self {
-        Self { limits: limits_in_force(config), ..Self::default() }
+        // What a peer of this manager takes as one message.
+        let bytes_max = config.scheduler.payload_bytes_max.max(limits::SYSTEM_MESSAGE_BYTES_MAX as u64);
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(TEXT_BYTES_MAX);
+        Self { limits: limits_in_force(config), bytes_max, ..Self::default() }
     }
 
     /// Who is no administrator of a manager with tokens is told nothing of the queues and the peers.
@@ -81,15 +88,16 @@ impl StatusDesk {
             "requeued": status.requeued,
             "unconfirmed_messages": status.unconfirmed_messages,
         });
-        let (limits, doorbell) = (self.limits.clone(), Arc::clone(doorbell));
+        let (limits, bytes_max, doorbell) = (self.limits.clone(), self.bytes_max, Arc::clone(doorbell));
         tokio::task::spawn_blocking(move || {
             let mut texts = Vec::new();
             if !restricted.is_empty() {
-                let status = Status { queues: Vec::new(), peers: Vec::new(), ..status.clone() };
-                texts.push((restricted, text(manager.clone(), &status, limits.clone())));
+                let status =
+                    Status { queues: Vec::new(), lines_omitted: 0, peers: Vec::new(), ..status.clone() };
+                texts.push((restricted, text(&manager, &status, &limits, bytes_max)));
             }
             if !askers.is_empty() {
-                texts.push((askers, text(manager, &status, limits)));
+                texts.push((askers, text(&manager, &status, &limits, bytes_max)));
             }
             // A manager that has ended owes nobody its state.
             let _ = doorbell.send(Command::StatusTexts(texts));
@@ -97,12 +105,26 @@ impl StatusDesk {
     }
 }
 
-fn text(manager: Value, status: &Status, limits: Value) -> String {
-    let workers: Vec<Value> = status.workers.iter().map(worker).collect();
-    let queues: Vec<Value> = status.queues.iter().map(queue).collect();
-    let peers: Vec<Value> = status.peers.iter().map(peer).collect();
-    json!({ "manager": manager, "workers": workers, "queues": queues, "peers": peers, "limits": limits })
-        .to_string()
+/// The text, of at most so many bytes: where there is more to tell, the first of each list.
+fn text(manager: &Value, status: &Status, limits: &Value, bytes_max: usize) -> String {
+    let lists = [status.workers.len(), status.queues.len(), status.peers.len()];
+    let mut rows_max = lists.into_iter().max().unwrap_or(0);
+    loop {
+        let workers: Vec<Value> = status.workers.iter().take(rows_max).map(worker).collect();
+        let queues: Vec<Value> = status.queues.iter().take(rows_max).map(queue).collect();
+        let peers: Vec<Value> = status.peers.iter().take(rows_max).map(peer).collect();
+        let [more_workers, more_queues, more_peers] = lists.map(|rows| rows.saturating_sub(rows_max));
+        let mut all = json!({ "manager": manager, "workers": workers, "queues": queues, "peers": peers, "limits": limits });
+        if more_workers + more_queues + more_peers + status.lines_omitted > 0 {
+            let queues = more_queues + status.lines_omitted;
+            all["omitted"] = json!({ "workers": more_workers, "queues": queues, "peers": more_peers });
+        }
+        let text = all.to_string();
+        if text.len() <= bytes_max || rows_max == 0 {
+            return text;
+        }
+        rows_max /= 2;
+    }
 }
 
 fn worker(worker: &WorkerStatus) -> Value {

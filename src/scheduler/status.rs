@@ -12,6 +12,9 @@ use core::time::Duration;
 use proletariat_protocol::handshake::Roles;
 use proletariat_protocol::{AssignmentId, PeerId, Time};
 
+/// Lines that are looked at for the queues: a client may open one with each job, and dispatch rests meanwhile.
+const LINES_MAX: usize = 16_384;
+
 /// What [`Scheduler::status`] tells.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
@@ -19,6 +22,8 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     /// What waits, by kind and priority.
     pub queues: Vec<QueueStatus>,
+    /// Waiting lines that were not looked at: there are more than anybody reads.
+    pub lines_omitted: usize,
     /// Everybody.
     pub peers: Vec<PeerStatus>,
     /// Jobs whose execution waits.
@@ -114,7 +119,7 @@ pub struct PeerStatus {
 }
 
 impl Scheduler {
-    /// The state for people: costs O(peers + lines).
+    /// The state for people: costs O(peers), and O(lines) up to a bound.
     #[must_use]
     pub fn status(&self, now: Time) -> Status {
         Status {
@@ -125,6 +130,7 @@ impl Scheduler {
                 .filter_map(|key| self.worker_status(now, key))
                 .collect(),
             queues: self.queue_status(),
+            lines_omitted: self.lines.len().saturating_sub(LINES_MAX),
             peers: self
                 .peers
                 .present()
@@ -195,7 +201,7 @@ impl Scheduler {
 
     fn queue_status(&self) -> Vec<QueueStatus> {
         let mut queues: BTreeMap<(Option<String>, u32), (u64, bool)> = BTreeMap::new();
-        for (_, line) in self.lines.iter().filter(|(_, line)| line.live > 0) {
+        for (_, line) in self.lines.iter().take(LINES_MAX).filter(|(_, line)| line.live > 0) {
             let kind = self.kinds.name(line.key.kind).map(ToString::to_string);
             let entry = queues.entry((kind, line.key.priority)).or_insert((0, false));
             entry.0 += u64::from(line.live);

@@ -44,6 +44,27 @@ fn bounds_are_told_in_the_status() {
 }
 
 #[test]
+fn a_state_that_is_too_large_to_tell_is_told_in_part() {
+    const LINES: u64 = 20_000;
+    let test = Test::new();
+    let manager = test.manager(&["--max-payload", "1KiB"]);
+    let mut client = manager.peer(CLIENT);
+    for priority in 0..LINES {
+        // Each job has a line of its own.
+        let priority = u32::try_from(priority).unwrap();
+        client.submit_with(JobOptions { priority, ..JobOptions::default() }, &[b"x"]);
+    }
+    client.sync_past_accepted();
+    let told = manager.ask(&["status", "--output", "json"]).expect(0).json();
+    let listed = told["queues"].as_array().unwrap().len() as u64;
+    assert!(listed > 1_000, "{listed} of {LINES}");
+    assert_eq!(told["omitted"]["queues"], LINES - listed);
+    assert_eq!((&told["manager"]["queued_jobs"], &told["omitted"]["workers"]), (&json!(LINES), &json!(0)));
+    let people = manager.ask(&["status"]).expect(0).text();
+    assert!(people.contains("too many to list"), "{}", people.lines().last().unwrap_or_default());
+}
+
+#[test]
 fn defaults_are_those_of_the_documents() {
     let test = Test::new();
     let limits = &test.manager(&[]).status()["limits"];

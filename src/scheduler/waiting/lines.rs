@@ -80,6 +80,10 @@ impl Lines {
         (line, true)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub(crate) fn line(&self, line: FifoKey) -> &Line {
         &self.rows[line]
     }
