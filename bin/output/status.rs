@@ -130,14 +130,20 @@ fn table(out: &mut String, head: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// Why queued jobs of this kind do not get on, from the manager's state; `None` if none of them is queued. No counts in it,
-/// so that an unchanged reason is an unchanged sentence.
+/// Why queued jobs of this kind do not get on, from the manager's state; `None` if none of them is queued, or if that cannot be
+/// seen: who is no administrator of a manager with tokens sees workers alone, and a state that is too large is not told whole.
+/// No counts in it, so that an unchanged reason is an unchanged sentence.
 #[must_use]
 pub fn waiting_reason(status: &Value, kind: Option<&str>) -> Option<String> {
     let is_ours = |value: &Value| value.as_str().filter(|name| !name.is_empty()) == kind;
-    items(status, "queues")
-        .iter()
-        .find(|queue| is_ours(&queue["kind"]) && queue["queued"].as_u64() != Some(0))?;
+    let is_whole = |list: &str| status["omitted"][list].as_u64().unwrap_or(0) == 0;
+    let mut queues = items(status, "queues").iter();
+    let is_queued = queues.any(|queue| is_ours(&queue["kind"]) && queue["queued"].as_u64() != Some(0));
+    // Whoever sees the peers sees itself.
+    let sees_queues = !items(status, "peers").is_empty() && is_whole("queues");
+    if !is_queued && (sees_queues || status["workers"].is_null()) {
+        return None;
+    }
     let workers = items(status, "workers");
     let takes = |worker: &&Value| match (worker["kinds"].as_array(), kind) {
         (None, _) => true,
@@ -147,6 +153,9 @@ pub fn waiting_reason(status: &Value, kind: Option<&str>) -> Option<String> {
     let able: Vec<_> = workers.iter().filter(takes).collect();
     let has_free =
         |worker: &Value| items(worker, "ranges").iter().any(|range| range["free"].as_u64() > Some(0));
+    if able.is_empty() && !is_whole("workers") || !able.is_empty() && !is_queued {
+        return None;
+    }
     Some(match kind {
         _ if workers.is_empty() => "no worker is connected".to_owned(),
         Some(kind) if able.is_empty() => format!("no worker offers kind {kind}"),
@@ -219,6 +228,13 @@ limits
         assert_eq!(waiting_reason(&json!({}), Some("hang")), None);
         assert_eq!(waiting_reason(&status, Some("mult")), None, "none of them is queued");
         assert_eq!(reason(&status, Some("hang")), "no worker has a slot for this priority yet");
+        let mut restricted = status.clone();
+        (restricted["queues"], restricted["peers"]) = (json!([]), json!([]));
+        assert_eq!(waiting_reason(&restricted, Some("hang")), None, "it may be running");
+        restricted["workers"].as_array_mut().unwrap().remove(0);
+        assert_eq!(reason(&restricted, Some("add")), "no worker offers kind add", "it cannot");
+        restricted["omitted"] = json!({"workers": 1, "queues": 0, "peers": 0});
+        assert_eq!(waiting_reason(&restricted, Some("add")), None, "not all workers are listed");
         status["workers"].as_array_mut().unwrap().remove(0);
         assert_eq!(reason(&status, Some("hang")), "all slots are taken");
         assert_eq!(reason(&status, None), "no worker takes jobs without a kind");

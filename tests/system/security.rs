@@ -58,7 +58,7 @@ fn only_an_administrator_sees_the_others() {
     let test = Test::new();
     let secrets = secrets(&test);
     let manager = guarded(&test, &secrets, &[]);
-    let mut waiting = manager.client(&[
+    let waiting = manager.client(&[
         "work",
         "--kind",
         "absent",
@@ -72,7 +72,7 @@ fn only_an_administrator_sees_the_others() {
         serde_json::from_str::<serde_json::Value>(&text).unwrap()
     };
     until("the job waits", || (status("admin")["queues"][0]["queued"] == 1).then_some(()));
-    assert!(waiting.is_running());
+    waiting.until_it_says("waiting: no worker is connected");
     let seen = status("client");
     assert_eq!((&seen["queues"], &seen["peers"]), (&serde_json::json!([]), &serde_json::json!([])));
     assert!(seen["limits"]["max_payload"].is_number());
