@@ -4,7 +4,7 @@ mod outcome;
 mod status;
 mod value;
 
-pub use outcome::{OutcomeWriter, Tally};
+pub use outcome::{OutcomeWriter, Tally, one_line};
 pub use status::{human as status_for_people, waiting_reason};
 pub use value::value;
 

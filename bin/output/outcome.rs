@@ -43,6 +43,12 @@ impl Tally {
     }
 }
 
+/// One line a job, whatever a message brings along.
+#[must_use]
+pub fn one_line(message: &str) -> String {
+    message.trim_end().replace('\n', " | ")
+}
+
 /// Prints outcomes. Each call ends in whole lines, so nothing of a job is lost if the process ends between two.
 pub struct OutcomeWriter<W> {
     out: W,
@@ -77,8 +83,7 @@ impl<W: Write> OutcomeWriter<W> {
     pub fn error(&mut self, index: u64, code: ErrorCode, message: &str) -> io::Result<()> {
         match self.format {
             Format::Human => {
-                // One line a job, whatever the message brings along.
-                let message = message.trim_end().replace('\n', " | ");
+                let message = one_line(message);
                 let line = format!("{} {message}", red(&format!("error {code}:"), self.color));
                 self.line(line.as_bytes())
             }

@@ -110,6 +110,7 @@ fn failed_jobs_stand_in_their_place_in_each_form() {
     assert!(json[1]["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
     let quiet = manager.ask(&["work", "--output", "quiet", "frobnicate"]).expect(1);
     assert_eq!(quiet.text(), "");
+    quiet.said(&["error: job 0: EWORK: "]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::waiting::{Progress, Watcher};
 use super::{Interrupt, ManagerAt};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, kind};
-use crate::output::{Format, OutcomeWriter, Tally};
+use crate::output::{Format, OutcomeWriter, Tally, one_line};
 use crate::terminal::say;
 use clap::Args;
 use futures_util::stream::BoxStream;
@@ -168,6 +168,7 @@ struct Printer {
     in_order: Option<InOrder<Outcome>>,
     stream: bool,
     people: bool,
+    quiet: bool,
     ahead: Arc<Semaphore>,
     progress: Arc<Progress>,
 }
@@ -181,6 +182,7 @@ impl Printer {
             in_order: (!options.individual).then(InOrder::new),
             stream: options.stream,
             people: options.output == Format::Human,
+            quiet: options.output == Format::Quiet,
             ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
             progress,
         }
@@ -219,6 +221,11 @@ impl Printer {
         self.tally.count(outcome.as_ref().err().map(|error| error.code));
         match outcome {
             Ok(result) => self.out.result(index, result),
+            Err(error) if self.quiet => {
+                // Errors are all that it tells, and its standard output has no lines that could match the jobs.
+                say(&format!("error: job {index}: {}: {}", error.code, one_line(&error.message)));
+                Ok(())
+            }
             Err(error) => self.out.error(index, error.code, &error.message),
         }
     }
