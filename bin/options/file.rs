@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(values, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
         for (text, line, reason) in [
             ("{\n\"number\": 4}", 2, "unknown key"),
-            ("{\"samples\": []}", 1, "expected"),
+            ("{\"samples\": []}", 1, "samples: expected"),
             ("{\n\n\"samples\": -1}", 3, "samples: invalid value"),
             ("{\n\"samples\"", 2, ""),
         ] {
