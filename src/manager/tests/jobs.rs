@@ -140,3 +140,21 @@ fn any_stream_of_bytes_can_be_a_peer() {
         assert_eq!(preamble[..4], proletariat_protocol::handshake::MAGIC);
     });
 }
+
+#[test]
+fn a_slow_reader_of_the_events_is_told_how_many_it_missed() {
+    const MESSAGES: u64 = 5_000;
+    let manager = builder().start().unwrap();
+    let mut events = manager.events();
+    let mut peer = Peer::join(manager.local_addr(), CLIENT);
+    for id in 0..MESSAGES {
+        let message =
+            PeerMessage::SystemMessage { id: MessageId(id), to: Recipient::Manager, timeout_ms: 0, bytes: 0 };
+        peer.say(&message, &[b""]);
+        assert!(matches!(peer.hear().0, ManagerMessage::SystemReport { .. }));
+    }
+    let Some(Watched::Missed(missed)) = block_on(events.next()) else { panic!("it missed many") };
+    for _ in missed..=MESSAGES {
+        assert!(matches!(block_on(events.next()), Some(Watched::Event(Notice::SystemMessage { .. }))));
+    }
+}

@@ -3,6 +3,7 @@
 mod clocks;
 mod ends;
 mod jobs;
+mod outboxes;
 mod peer;
 mod refusals;
 mod tokens;

@@ -5,7 +5,10 @@ mod harness;
 
 use harness::{World, jobs_of};
 use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, Offer, Payload, PeerId, WorkResult};
+use proletariat_scheduler::selector::{Candidates, Random, Request, Selector};
 use proletariat_scheduler::{Assign, Config, Event, OutboxLevel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 fn holding() -> Config {
@@ -22,6 +25,37 @@ fn level(world: &mut World, peer: PeerId, level: OutboxLevel) {
 
 fn start(world: &mut World, assigned: &Assign) {
     world.tell(Event::Started { worker: assigned.worker, assignment: assigned.assignment });
+}
+
+/// Wants nobody for payloads that say no, and counts how often it is asked for them.
+#[derive(Debug)]
+struct Choosy(Arc<AtomicU32>);
+
+impl Selector for Choosy {
+    fn select(&mut self, request: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<PeerId> {
+        if request.payload_bytes == "no".len() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        among.iter().next().map(|candidate| candidate.worker)
+    }
+}
+
+#[test]
+fn what_the_selector_has_nobody_for_is_set_aside_ever_longer_and_later_ones_pass_it() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let mut world = World::with_selector(Config::default(), Choosy(Arc::clone(&asked)));
+    let (client, worker) = (world.client(), world.worker(Offer::new(20)));
+    world.submit(client, JobOptions::default(), &["no", "yes"]);
+    assert_eq!(jobs_of(&world.assigned_to(worker)), ["yes"]);
+    for (before, pause) in (1..).zip([50, 100, 200, 400, 800, 1_600, 2_000, 2_000]) {
+        world.submit(client, JobOptions::default(), &["yes"]);
+        world.pass_millis(pause - 1);
+        assert_eq!(asked.load(Ordering::Relaxed), before, "it rests for {pause} ms");
+        world.pass_millis(1);
+        assert_eq!(asked.load(Ordering::Relaxed), before + 1);
+    }
+    assert_eq!(world.assigned_to(worker).len(), 8);
 }
 
 #[test]

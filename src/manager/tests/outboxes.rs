@@ -1,0 +1,67 @@
+//! Clients that do not read what they get: nothing new is begun for them, and too much ends them.
+
+use super::builder;
+use super::peer::{CLIENT, Peer};
+use proletariat_protocol::{JobOptions, Offer};
+
+/// More than the sockets of a connection hold, in results of [`RESULT`] bytes.
+const JOBS: usize = 200;
+const RESULT: [u8; 200 * 1024] = [7; 200 * 1024];
+
+/// Urgent jobs of one that does not read, and a job of another one behind them.
+fn submit(slow: &mut Peer, other: &mut Peer, keyed: bool) {
+    for job in 0..JOBS {
+        let key = keyed.then(|| job.to_string().into_bytes());
+        slow.submit_with(JobOptions { key, priority: 1, ..JobOptions::default() }, &[b"slow"]);
+    }
+    other.submit(&[b"other"]);
+}
+
+/// Does what is given to the worker until the other one's turn has come; how many jobs were before it.
+fn work_until_the_other(worker: &mut Peer) -> usize {
+    for done in 0..=JOBS {
+        let (execution, payload) = worker.executions().remove(0);
+        if &payload[..] == b"other" {
+            worker.finish(&execution, b"done");
+            return done;
+        }
+        worker.finish(&execution, &RESULT);
+    }
+    panic!("the other one never had its turn");
+}
+
+#[test]
+fn who_does_not_read_gets_nothing_more_begun_and_loses_nothing() {
+    for keyed in [false, true] {
+        let manager = builder().outbox_pause_bytes(64 * 1024).hold_similar_work(true).start().unwrap();
+        let mut worker = Peer::worker(manager.local_addr(), Offer::new(1));
+        let (mut slow, mut other) =
+            (Peer::join(manager.local_addr(), CLIENT), Peer::join(manager.local_addr(), CLIENT));
+        submit(&mut slow, &mut other, keyed);
+        let done = work_until_the_other(&mut worker);
+        assert!(done < JOBS, "all {done} were begun for one who reads nothing (keyed: {keyed})");
+        assert_eq!(&other.outcomes(1)[0].1[..], b"done");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in done..JOBS {
+                    let (execution, _) = worker.executions().remove(0);
+                    worker.finish(&execution, &RESULT);
+                }
+            });
+            assert!(slow.outcomes(JOBS).iter().all(|(_, result)| result[..] == RESULT));
+        });
+    }
+}
+
+#[test]
+fn for_whom_too_much_waits_is_dropped_and_nobody_else_notices() {
+    let manager = builder().max_outbox_bytes(1024 * 1024).start().unwrap();
+    let mut worker = Peer::worker(manager.local_addr(), Offer::new(1));
+    let (mut slow, mut other) =
+        (Peer::join(manager.local_addr(), CLIENT), Peer::join(manager.local_addr(), CLIENT));
+    submit(&mut slow, &mut other, false);
+    let done = work_until_the_other(&mut worker);
+    assert!(done < JOBS, "{done} results for one who reads nothing");
+    assert_eq!(&other.outcomes(1)[0].1[..], b"done");
+    while slow.try_hear().is_some() {}
+}
