@@ -1,16 +1,14 @@
 //! A pass of the dispatch: the most urgent and earliest execution that somebody can take, then the next, until none is left.
 
-use crate::action::{Action, Assign, Notice};
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
-use crate::records::{Assignment, Execution, Place, Run};
+use crate::records::Place;
 use crate::selector::{Candidate, Candidates, Group, Request};
-use crate::tables::{AssignmentKey, ExecutionKey, PeerKey, PoolKey};
+use crate::tables::{ExecutionKey, PeerKey, PoolKey};
 use crate::waiting::{Head, Pools};
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
-use core::time::Duration;
-use proletariat_protocol::{AssignmentId, Time};
+use proletariat_protocol::Time;
 use smallvec::SmallVec;
 
 /// What came of looking for a worker.
@@ -83,34 +81,55 @@ impl Scheduler {
     /// Dispatches from one line as long as its first execution goes before `rival`, the best of all others, and the pool has
     /// room for it. The pools learn of the line's new head once, at the end.
     fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
+        let key = self.lines.line(head.line).key;
         let range = self.pools.pool(pool).range_of(head.priority.0);
+        let serving = self.pools.serving_in(key.kind, head.priority.0);
+        let (mut jobs, mut bytes) = (0, 0);
         let mut first = self.first_of(head.line);
         while let Some((sequence, execution)) = first {
             let goes_first = rival.is_none_or(|rival| Head { sequence, ..head } < rival);
             if !goes_first || self.pools.pool(pool).trees[range].total() == 0 {
                 break;
             }
-            self.take_first(head.line, sequence, execution);
-            self.dispatch_one(now, execution);
+            self.lines.pop(head.line, sequence, execution);
+            if key.owner.is_none() {
+                self.dispatch_shared(now, &serving, execution);
+            } else if self.dispatch_one(now, &serving, execution) {
+                jobs += 1;
+                bytes += self.bytes_of(execution);
+            }
             first = self.first_of(head.line);
         }
+        self.count_no_longer(key.owner, jobs, bytes);
         self.set_head(head.line, first);
         self.close_line(head.line, false);
     }
 
-    fn dispatch_one(&mut self, now: Time, execution: ExecutionKey) {
-        if self.work[execution].flags.shared {
-            match self.readers(execution) {
-                Readers::One => {}
-                Readers::Slow => return self.park_unread(now, execution),
-                Readers::None => return self.drop_unwanted(now, execution),
+    fn dispatch_shared(&mut self, now: Time, serving: &[(PoolKey, usize)], execution: ExecutionKey) {
+        self.work[execution].set_place(Place::Parked);
+        match self.readers(execution) {
+            Readers::One => {
+                self.uncount_waiting(execution);
+                if !self.dispatch_one(now, serving, execution) {
+                    self.count_waiting(execution);
+                }
             }
+            Readers::Slow => self.park_unread(now, execution),
+            Readers::None => self.drop_unwanted(now, execution),
         }
-        match self.choose(now, execution) {
-            Choice::Worker(worker) => self.assign(now, execution, worker),
+    }
+
+    /// Gives an execution that is in no line any more to a worker, or sets it aside; tells which.
+    fn dispatch_one(&mut self, now: Time, serving: &[(PoolKey, usize)], execution: ExecutionKey) -> bool {
+        match self.choose(now, serving, execution) {
+            Choice::Worker(worker) => {
+                self.assign(now, execution, worker);
+                return true;
+            }
             Choice::Avoided => self.park_avoiding(now, execution),
             Choice::Refused => self.park_refused(now, execution),
         }
+        false
     }
 
     /// Whether any client that waits for an execution is still here, and reads. The jobs of those that left are
@@ -135,10 +154,10 @@ impl Scheduler {
         }
     }
 
-    fn choose(&mut self, now: Time, execution: ExecutionKey) -> Choice {
+    fn choose(&mut self, now: Time, serving: &[(PoolKey, usize)], execution: ExecutionKey) -> Choice {
         let Self { pools, work, kinds, aside, selector, random, .. } = self;
         let row = &work[execution];
-        let among = candidates(pools, row);
+        let among = candidates(pools, serving);
         let request = Request {
             kind: kinds.name(row.kind).map(AsRef::as_ref),
             priority: row.priority,
@@ -173,7 +192,8 @@ impl Scheduler {
         if row.place() != Place::Queued || self.readers(execution) != Readers::One {
             return false;
         }
-        let among = candidates(&self.pools, row);
+        let serving = self.pools.serving_in(row.kind, row.priority);
+        let among = candidates(&self.pools, &serving);
         let avoided = self.aside.avoided(now, execution);
         let is_avoided = |candidate: &Candidate| {
             let place = among.place_of(candidate);
@@ -182,95 +202,14 @@ impl Scheduler {
         };
         among.free() > 0 && (avoided.is_empty() || among.iter().any(|candidate| !is_avoided(&candidate)))
     }
-
-    fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
-        self.uncount_waiting(execution);
-        let key = self.hold_slot(now, execution, worker);
-        let run_limit = self.run_limit(execution, None);
-        let assignment = &mut self.assignments[key];
-        assignment.told_limit_ms = run_limit;
-        let id = assignment.id;
-        if self.peers[worker].abilities.reports_start {
-            self.await_start(now, worker);
-        } else {
-            self.begin_run(now, key);
-        }
-        let rest = self.rest(now, execution);
-        let row = &self.work[execution];
-        let (attempt, to) = (u32::from(row.losses) + 1, self.peers[worker].id);
-        self.actions.push(Action::Assign(Assign {
-            worker: to,
-            assignment: id,
-            attempt,
-            priority: row.priority,
-            kind: self.kinds.name(row.kind).cloned(),
-            run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
-            rest,
-            stream: row.flags.stream,
-            payload: self.payloads.payload(&row.payload),
-        }));
-        self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
-    }
-
-    /// The one place where a slot is taken.
-    fn hold_slot(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) -> AssignmentKey {
-        let row = &self.work[execution];
-        let (kind, priority) = (row.kind, row.priority);
-        self.kinds.retain(kind);
-        let serial = self.counts.assignments;
-        self.counts.assignments = serial.wrapping_add(1);
-        let row = self.peers.worker_mut(worker).expect("the selector's answer was checked");
-        let slot = row.ledger.take(row.ledger.range_of(priority));
-        let position = u32::try_from(row.assignments.len()).expect("no more than slots");
-        let key = self.assignments.insert(Assignment {
-            id: AssignmentId(0),
-            worker,
-            slot,
-            kind,
-            sent_at: now,
-            left_at: now,
-            state: Run::Sent(execution),
-            told_limit_ms: 0,
-            limit_moved: false,
-            position,
-        });
-        self.assignments[key].id = AssignmentId(u64::from(serial) << 32 | u64::from(key.0));
-        row.assignments.push(key);
-        self.work[execution].set_place(Place::Assigned(key));
-        self.sets_out(now, worker, key);
-        self.weigh(worker);
-        key
-    }
-
-    /// The one place where a slot is given back. Tells the state in which the assignment was.
-    pub(crate) fn release(&mut self, key: AssignmentKey) -> Run {
-        let Assignment { worker, slot, kind, state, position, .. } =
-            self.assignments.remove(key).expect("an assignment is released once");
-        self.kinds.release(kind);
-        self.streams.remove(&key);
-        let row = self.peers.worker_mut(worker).expect("a worker outlives its assignments");
-        row.assignments.swap_remove(position as usize);
-        if let Some(&moved) = row.assignments.get(position as usize) {
-            self.assignments[moved].position = position;
-        }
-        row.ledger.give_back(slot);
-        self.weigh_later(worker);
-        state
-    }
-
-    /// Finds what a worker speaks of. Late words, and words about what is another's, find nothing.
-    pub(crate) fn find_assignment(&self, worker: PeerKey, id: AssignmentId) -> Option<AssignmentKey> {
-        let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
-        self.assignments.get(key).filter(|row| row.id == id && row.worker == worker).map(|_| key)
-    }
 }
 
-/// The workers that have room for an execution.
-fn candidates<'a>(pools: &'a Pools, row: &Execution) -> Candidates<'a> {
+/// The workers that have room in these ranges of these pools.
+fn candidates<'a>(pools: &'a Pools, serving: &[(PoolKey, usize)]) -> Candidates<'a> {
     let mut groups = SmallVec::new();
-    for key in pools.serving(row.kind) {
+    for &(key, range) in serving {
         let pool = pools.pool(key);
-        let tree = &pool.trees[pool.range_of(row.priority)];
+        let tree = &pool.trees[range];
         if tree.total() > 0 {
             groups.push(Group { pool: key, tree, members: &pool.members });
         }

@@ -213,15 +213,7 @@ impl Scheduler {
         self.weigh(peer);
     }
 
-    /// A worker got a slot back. What it can take is looked at once a burst, however many they are.
-    pub(crate) fn weigh_later(&mut self, peer: PeerKey) {
-        if let Some(worker) = self.peers.worker_mut(peer)
-            && !core::mem::replace(&mut worker.unweighed, true)
-        {
-            self.burst.unweighed.push(peer);
-        }
-    }
-
+    /// Workers got slots back. What they can take is looked at once a burst, however many they are.
     pub(crate) fn weigh_all(&mut self) {
         let mut unweighed = core::mem::take(&mut self.burst.unweighed);
         for peer in unweighed.drain(..) {

@@ -8,8 +8,8 @@
 use crate::deadlines::Alarm;
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
-use crate::records::Run;
-use crate::tables::{AssignmentKey, PeerKey};
+use crate::records::{Assignment, Run};
+use crate::tables::{AssignmentKey, PeerKey, Slab};
 use alloc::vec::Vec;
 use proletariat_protocol::{AssignmentId, PeerId, Time};
 
@@ -24,6 +24,28 @@ pub(crate) struct Leaving {
     /// The burst that brought the first of them.
     burst: u64,
     ids: Vec<AssignmentId>,
+    sift_at: usize,
+}
+
+impl Leaving {
+    /// An assignment has been given to the worker, in this burst. What can be gone already is forgotten now and then.
+    pub(crate) fn add(
+        &mut self,
+        assignments: &Slab<AssignmentKey, Assignment>,
+        key: AssignmentKey,
+        clear: bool,
+        burst: u64,
+    ) {
+        if clear && self.burst != burst {
+            self.ids.clear();
+            self.burst = burst;
+        }
+        if self.ids.len() >= self.sift_at {
+            self.ids.retain(|id| assignments.get(key_of(*id)).is_some_and(|row| row.id == *id));
+            self.sift_at = (2 * self.ids.len()).max(SIFT_MIN);
+        }
+        self.ids.push(assignments[key].id);
+    }
 }
 
 fn key_of(id: AssignmentId) -> AssignmentKey {
@@ -31,24 +53,6 @@ fn key_of(id: AssignmentId) -> AssignmentKey {
 }
 
 impl Scheduler {
-    /// An assignment has been given to a worker.
-    pub(crate) fn sets_out(&mut self, now: Time, worker: PeerKey, key: AssignmentKey) {
-        let Self { peers, assignments, counts, .. } = self;
-        let clear = peers[worker].level == OutboxLevel::Clear;
-        let row = peers.worker_mut(worker).expect("it has just got an assignment");
-        let (leaving, held) = (&mut row.leaving, row.assignments.len());
-        if clear && leaving.burst != counts.bursts {
-            leaving.ids.clear();
-            leaving.burst = counts.bursts;
-        }
-        if leaving.ids.len() >= SIFT_MIN.max(held.saturating_mul(2)) {
-            leaving.ids.retain(|id| assignments.get(key_of(*id)).is_some_and(|row| row.id == *id));
-        }
-        let row = &mut assignments[key];
-        leaving.ids.push(row.id);
-        row.left_at = if clear { now } else { Time::NEVER };
-    }
-
     pub(crate) fn outbox(&mut self, now: Time, peer: PeerKey, level: OutboxLevel) {
         let before = core::mem::replace(&mut self.peers[peer].level, level);
         let clear = level == OutboxLevel::Clear;

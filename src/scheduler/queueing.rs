@@ -25,22 +25,28 @@ impl Scheduler {
         self.work[self.first_job(execution)].sequence()
     }
 
+    /// The line of a key, made if need be.
+    pub(crate) fn line(&mut self, key: LineKey) -> FifoKey {
+        if let Some(line) = self.lines.find(key) {
+            return line;
+        }
+        let detached = self.peers.get(key.owner).is_some_and(Self::is_detached);
+        self.kinds.retain(key.kind);
+        self.lines.open(key, detached)
+    }
+
     /// Into its line: a new one at the end, an old one at its place.
     pub(crate) fn enqueue(&mut self, execution: ExecutionKey, new: bool) {
         let key = self.line_key(execution);
         let sequence = self.sequence(execution);
-        let detached = self.peers.get(key.owner).is_some_and(Self::is_detached);
-        let (line, opened) = self.lines.open(key, detached);
-        if opened {
-            self.kinds.retain(key.kind);
-        }
+        let line = self.line(key);
         let ticket = self.next_ticket();
         let row = &mut self.work[execution];
         row.ticket = ticket;
         row.set_place(Place::Queued);
         let entry = (execution, ticket);
         if new {
-            self.lines.push(line, entry);
+            self.lines.extend(line, |entries| entries.push_back(entry));
         } else {
             self.lines.put_back(line, sequence, entry);
         }
@@ -92,12 +98,6 @@ impl Scheduler {
             let head = |sequence| Head { priority: Reverse(key.priority), sequence, line };
             self.pools.set_head(key.kind, old.map(head), new.map(head));
         }
-    }
-
-    /// Takes the first execution, which is this one, out of its line. The pools do not know that yet.
-    pub(crate) fn take_first(&mut self, line: FifoKey, sequence: u64, execution: ExecutionKey) {
-        self.lines.pop(line, sequence, execution);
-        self.work[execution].set_place(Place::Parked);
     }
 
     fn is_detached(peer: &crate::peers::Peer) -> bool {
@@ -163,6 +163,15 @@ impl Scheduler {
             let client = self.work[job].client;
             self.counts.queued_jobs -= 1;
             self.peers[client].queued -= 1;
+        }
+    }
+
+    /// So many jobs of one client, and their bytes, wait no longer.
+    pub(crate) fn count_no_longer(&mut self, client: PeerKey, jobs: u64, bytes: u64) {
+        if jobs > 0 {
+            self.counts.queued_jobs -= jobs;
+            self.counts.queued_bytes -= bytes;
+            self.peers[client].queued -= jobs;
         }
     }
 

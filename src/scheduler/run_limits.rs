@@ -62,6 +62,10 @@ impl Scheduler {
 
     /// What is left of the longest call that waits for an execution.
     pub(crate) fn rest(&self, now: Time, execution: ExecutionKey) -> Option<Duration> {
+        if !self.work[execution].flags.shared {
+            let end = self.work[JobKey(execution.0)].deadline();
+            return (end != Time::NEVER).then(|| end.since(now));
+        }
         let ends = self.jobs_of(execution).into_iter().map(|job| self.work[job].deadline());
         let latest = ends.max().unwrap_or(Time::NEVER);
         (latest != Time::NEVER).then(|| latest.since(now))

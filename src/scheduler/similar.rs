@@ -10,7 +10,7 @@
 //! ```
 
 use crate::machine::Scheduler;
-use crate::records::{Place, Run};
+use crate::records::{Execution, Place, Run};
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey, KindKey, Stored};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -315,7 +315,9 @@ impl Scheduler {
         key: Key,
         held_by: Option<AssignmentKey>,
     ) -> ExecutionKey {
-        let execution = self.new_execution(kind, options, payload, true);
+        self.kinds.retain(kind);
+        let losses_max = options.max_attempts.unwrap_or(self.config.max_attempts);
+        let execution = Execution::new(payload, kind, options, losses_max, true);
         let execution = self.work.insert_shared(execution);
         self.similar.states.insert(key.clone(), State::Live(execution));
         let shared = Shared {

@@ -2,9 +2,10 @@
 
 use crate::action::{Action, Notice, Outcome};
 use crate::config::Config;
-use crate::machine::Scheduler;
+use crate::machine::{Counts, Scheduler};
 use crate::records::{Execution, Job, NO_WAIT, Place};
-use crate::tables::{ExecutionKey, JobKey, KindKey, NO_KIND, PeerKey, Stored};
+use crate::tables::{ExecutionKey, JobKey, KindKey, NO_KIND, PeerKey};
+use crate::waiting::LineKey;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -52,11 +53,9 @@ impl Scheduler {
             self.notice(|| Notice::Receive { client, first, count });
         }
         let kind = options.kind.as_deref().map_or(NO_KIND, |kind| self.kinds.acquire(kind));
-        let mut number = first;
-        for payload in payloads.iter() {
-            let payload = self.payloads.store(payload, &payloads);
-            self.submit_one(now, client, number, kind, &options, payload);
-            number = number.plus(1);
+        match options.key.as_deref().filter(|_| self.config.hold_similar_work) {
+            Some(key) => self.submit_keyed(now, client, first, kind, key, &options, &payloads),
+            None => self.submit_own(now, client, first, kind, &options, &payloads),
         }
         self.set_waiting_alarms(now, client, first, count, &options);
         self.kinds.release(kind);
@@ -115,54 +114,74 @@ impl Scheduler {
         }
     }
 
-    fn submit_one(
+    /// Jobs with an execution each: they go to the end of one line together.
+    fn submit_own(
         &mut self,
         now: Time,
         client: PeerKey,
-        number: JobId,
+        first: JobId,
         kind: KindKey,
         options: &JobOptions,
-        payload: Stored,
+        payloads: &Payloads,
     ) {
-        self.counts.sequence += 1;
-        let arrival = NonZeroU64::new(self.counts.sequence).expect("counted from 1");
-        let job = self.work.insert_job(Job {
-            client,
-            number: number.0,
-            arrival,
-            arrived: now,
-            timeout_ms: options.timeout_ms,
-            assign_timeout_ms: if options.no_wait { NO_WAIT } else { options.assign_timeout_ms },
-            run_timeout_ms: options.run_timeout_ms,
+        let line = self.line(LineKey { owner: client, kind, priority: options.priority });
+        let losses_max = options.max_attempts.unwrap_or(self.config.max_attempts);
+        let Self { work, payloads: store, lines, peers, counts, burst, .. } = self;
+        let peer = &mut peers[client];
+        let (jobs, mut number) = (payloads.len() as u64, first.0);
+        lines.extend(line, |entries| {
+            for payload in payloads.iter() {
+                counts.tickets = counts.tickets.wrapping_add(1);
+                let job = new_job(now, client, number, counts, options);
+                let sequence = job.sequence();
+                let stored = store.store(payload, payloads);
+                let mut execution = Execution::new(stored, kind, options, losses_max, false);
+                execution.set_place(Place::Queued);
+                execution.ticket = counts.tickets;
+                let key = work.insert(job, execution);
+                peer.jobs.insert(number, key);
+                entries.push_back((ExecutionKey(key.0), counts.tickets));
+                if options.no_wait {
+                    burst.no_wait.push((key, sequence));
+                }
+                number += 1;
+            }
         });
-        self.peers[client].jobs.insert(number.0, job);
-        match &options.key {
-            Some(key) if self.config.hold_similar_work => {
-                self.submit_similar(now, job, kind, options, key, payload)
-            }
-            _ => {
-                let execution = self.new_execution(kind, options, payload, false);
-                let execution = self.work.insert_own(job, execution);
-                self.count_waiting(execution);
-                self.enqueue(execution, true);
-            }
-        }
-        if options.no_wait {
-            self.burst.no_wait.push((job, arrival.get()));
+        peer.queued += jobs;
+        counts.queued_jobs += jobs;
+        let kind_bytes = self.kinds.name(kind).map_or(0, |name| name.len());
+        self.counts.queued_bytes += payloads.bytes() as u64 + jobs * kind_bytes as u64;
+        self.kinds.retain_often(kind, jobs);
+        if self.lines.line(line).head.is_none() {
+            self.sync_head(line);
         }
     }
 
-    /// An execution, not in any line yet.
-    pub(crate) fn new_execution(
+    /// Jobs that may share an execution.
+    #[expect(clippy::too_many_arguments, reason = "what a message says of its jobs")]
+    fn submit_keyed(
         &mut self,
+        now: Time,
+        client: PeerKey,
+        first: JobId,
         kind: KindKey,
+        key: &[u8],
         options: &JobOptions,
-        payload: Stored,
-        shared: bool,
-    ) -> Execution {
-        self.kinds.retain(kind);
-        let losses_max = options.max_attempts.unwrap_or(self.config.max_attempts);
-        Execution::new(payload, kind, options, losses_max, shared)
+        payloads: &Payloads,
+    ) {
+        let mut number = first.0;
+        for payload in payloads.iter() {
+            let row = new_job(now, client, number, &mut self.counts, options);
+            let sequence = row.sequence();
+            let job = self.work.insert_job(row);
+            self.peers[client].jobs.insert(number, job);
+            let payload = self.payloads.store(payload, payloads);
+            self.submit_similar(now, job, kind, options, key, payload);
+            if options.no_wait {
+                self.burst.no_wait.push((job, sequence));
+            }
+            number += 1;
+        }
     }
 
     pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {
@@ -185,17 +204,19 @@ impl Scheduler {
     /// Ends one job with an error; its execution goes on for whoever else waits for it.
     pub(crate) fn fail_job(&mut self, now: Time, job: JobKey, code: ErrorCode) {
         let advice = Payload::from_static(code.advice().as_bytes());
-        self.answer(job, Outcome::Error(code, advice));
+        let row = &self.work[job];
+        self.answer(row.client, row.number, Outcome::Error(code, advice));
         self.drop_job(now, job);
     }
 
-    /// Tells the client how its job ended. The job is still in the tables: the caller removes it.
-    pub(crate) fn answer(&mut self, job: JobKey, outcome: Outcome) {
+    /// Tells the client how its job ended.
+    fn answer(&mut self, client: PeerKey, number: u64, outcome: Outcome) {
         self.counts.finished += 1;
-        if self.peers[self.work[job].client].gone {
+        let client = &self.peers[client];
+        if client.gone {
             return;
         }
-        let (client, number) = self.caller(job);
+        let (client, number) = (client.id, JobId(number));
         if self.config.notices {
             let error = match &outcome {
                 Outcome::Result(_) => None,
@@ -252,14 +273,14 @@ impl Scheduler {
         }
         if !self.work[execution].flags.shared {
             let key = JobKey(execution.0);
-            self.answer(key, outcome);
             let (job, row) = self.work.remove_both(key);
+            self.answer(job.client, job.number, outcome);
             self.forget_job(key, &job);
             return self.forget(execution, row);
         }
         for key in self.jobs_of(execution) {
-            self.answer(key, outcome.clone());
             let job = self.work.remove_job(key);
+            self.answer(job.client, job.number, outcome.clone());
             self.forget_job(key, &job);
         }
         self.forget_execution(execution);
@@ -339,5 +360,18 @@ impl Scheduler {
             }
             portion -= 1;
         }
+    }
+}
+
+fn new_job(now: Time, client: PeerKey, number: u64, counts: &mut Counts, options: &JobOptions) -> Job {
+    counts.sequence += 1;
+    Job {
+        client,
+        number,
+        arrival: NonZeroU64::new(counts.sequence).expect("counted from 1"),
+        arrived: now,
+        timeout_ms: options.timeout_ms,
+        assign_timeout_ms: if options.no_wait { NO_WAIT } else { options.assign_timeout_ms },
+        run_timeout_ms: options.run_timeout_ms,
     }
 }

@@ -39,17 +39,16 @@ impl Work {
         self.jobs
     }
 
+    /// A job that shares its execution.
     pub(crate) fn insert_job(&mut self, job: Job) -> JobKey {
         self.jobs += 1;
         JobKey(self.rows.insert(Row { job: Some(job), execution: None }).0)
     }
 
-    /// The execution of this job alone.
-    pub(crate) fn insert_own(&mut self, job: JobKey, execution: Execution) -> ExecutionKey {
-        let row = &mut self.rows[RowKey(job.0)];
-        assert!(row.execution.is_none(), "a job has one execution");
-        row.execution = Some(execution);
-        ExecutionKey(job.0)
+    /// A job and the execution that is its own.
+    pub(crate) fn insert(&mut self, job: Job, execution: Execution) -> JobKey {
+        self.jobs += 1;
+        JobKey(self.rows.insert(Row { job: Some(job), execution: Some(execution) }).0)
     }
 
     /// An execution that jobs may share.

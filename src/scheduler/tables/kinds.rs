@@ -44,6 +44,13 @@ impl KindTable {
         }
     }
 
+    /// So many more uses of a key.
+    pub(crate) fn retain_often(&mut self, key: KindKey, uses: u64) {
+        if key != NO_KIND {
+            self.rows[key].uses += u32::try_from(uses).expect("the jobs of one message");
+        }
+    }
+
     /// One use less.
     pub(crate) fn release(&mut self, key: KindKey) {
         if key == NO_KIND {

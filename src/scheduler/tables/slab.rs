@@ -49,24 +49,29 @@ impl<K: Key, T> Slab<K, T> {
     }
 
     pub(crate) fn insert(&mut self, row: T) -> K {
+        self.insert_with(|_| row)
+    }
+
+    /// Inserts a row that knows its key.
+    pub(crate) fn insert_with(&mut self, row: impl FnOnce(K) -> T) -> K {
         let at = self.chunk_with_room();
         let chunk = &mut self.chunks[at];
-        let place = match chunk.free.pop() {
-            Some(place) => usize::from(place),
-            None => {
-                chunk.rows.push(None);
-                chunk.rows.len() - 1
-            }
-        };
-        chunk.rows[place] = Some(row);
+        let place = chunk.free.pop().map_or(chunk.rows.len(), usize::from);
+        let index = u32::try_from(at * CHUNK_ROWS + place).expect("bounded by the number of queued jobs");
+        let key = K::from_index(index);
+        let row = Some(row(key));
+        if place == chunk.rows.len() {
+            chunk.rows.push(row)
+        } else {
+            chunk.rows[place] = row
+        }
         chunk.live += 1;
         self.live += 1;
         if chunk.live == CHUNK_ROWS {
             chunk.listed = false;
             self.with_room.pop();
         }
-        let index = u32::try_from(at * CHUNK_ROWS + place).expect("bounded by the number of queued jobs");
-        K::from_index(index)
+        key
     }
 
     fn chunk_with_room(&mut self) -> usize {

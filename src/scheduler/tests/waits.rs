@@ -5,7 +5,7 @@ mod harness;
 
 use harness::{World, jobs_of};
 use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, Offer, Payload, PeerId, WorkResult};
-use proletariat_scheduler::selector::{Candidates, Random, Request, Selector};
+use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat_scheduler::{Assign, Config, Event, OutboxLevel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,12 +32,12 @@ fn start(world: &mut World, assigned: &Assign) {
 struct Choosy(Arc<AtomicU32>);
 
 impl Selector for Choosy {
-    fn select(&mut self, request: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<PeerId> {
+    fn select(&mut self, request: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
         if request.payload_bytes == "no".len() {
             self.0.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        among.iter().next().map(|candidate| candidate.worker)
+        among.iter().next()
     }
 }
 

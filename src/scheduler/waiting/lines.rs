@@ -52,19 +52,25 @@ impl Lines {
         Self { rows: Slab::new(), by_key: BTreeMap::new(), recent: None, idle: 0 }
     }
 
-    pub(crate) fn find(&self, key: LineKey) -> Option<FifoKey> {
+    /// How many lines there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The line of a key, if there is one.
+    pub(crate) fn find(&mut self, key: LineKey) -> Option<FifoKey> {
         match self.recent {
             Some((recent, line)) if recent == key => Some(line),
-            _ => self.by_key.get(&key).copied(),
+            _ => {
+                let line = *self.by_key.get(&key)?;
+                self.recent = Some((key, line));
+                Some(line)
+            }
         }
     }
 
-    /// The line of a key, made if need be; tells whether it is new.
-    pub(crate) fn open(&mut self, key: LineKey, detached: bool) -> (FifoKey, bool) {
-        if let Some(line) = self.find(key) {
-            self.recent = Some((key, line));
-            return (line, false);
-        }
+    /// A line for a key that has none.
+    pub(crate) fn open(&mut self, key: LineKey, detached: bool) -> FifoKey {
         let line = self.rows.insert(Line {
             key,
             fresh: VecDeque::new(),
@@ -77,11 +83,7 @@ impl Lines {
         self.by_key.insert(key, line);
         self.recent = Some((key, line));
         self.idle += 1;
-        (line, true)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        line
     }
 
     pub(crate) fn line(&self, line: FifoKey) -> &Line {
@@ -92,12 +94,14 @@ impl Lines {
         &mut self.rows[line]
     }
 
-    /// A new execution, at the end.
-    pub(crate) fn push(&mut self, line: FifoKey, entry: Entry) {
+    /// New executions, at the end.
+    pub(crate) fn extend(&mut self, line: FifoKey, append: impl FnOnce(&mut VecDeque<Entry>)) {
         let row = &mut self.rows[line];
-        row.fresh.push_back(entry);
-        self.idle -= usize::from(row.live == 0);
-        row.live += 1;
+        let before = row.fresh.len();
+        append(&mut row.fresh);
+        let more = u32::try_from(row.fresh.len() - before).expect("the jobs of one message");
+        self.idle -= usize::from(row.live == 0 && more > 0);
+        row.live += more;
     }
 
     /// An execution at its place in the order.

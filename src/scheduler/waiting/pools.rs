@@ -10,6 +10,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use proletariat_protocol::PeerId;
+use smallvec::SmallVec;
 
 /// What a pool takes. [`NO_KIND`] is a member like any other.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -135,6 +136,11 @@ impl Pools {
         let named = if kind == NO_KIND { None } else { self.named.get(&kind) };
         let any = self.any.iter().copied().filter(move |pool| self.rows[*pool].kinds().takes(kind));
         named.into_iter().flatten().copied().chain(any)
+    }
+
+    /// The pools that take a kind, each with its range of a priority.
+    pub(crate) fn serving_in(&self, kind: KindKey, priority: u32) -> SmallVec<[(PoolKey, usize); 4]> {
+        self.serving(kind).map(|pool| (pool, self.rows[pool].range_of(priority))).collect()
     }
 
     /// The pool of a class, made if need be; tells whether it is new.

@@ -1,0 +1,101 @@
+//! Assignments: the one place where a slot is taken, and the one where it is given back.
+
+use crate::action::{Action, Assign, Notice};
+use crate::event::OutboxLevel;
+use crate::machine::Scheduler;
+use crate::records::{Assignment, Place, Run};
+use crate::tables::{AssignmentKey, ExecutionKey, PeerKey};
+use core::time::Duration;
+use proletariat_protocol::{AssignmentId, Time};
+
+impl Scheduler {
+    /// Gives an execution to a worker that has room for it.
+    pub(crate) fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
+        let (run_limit, rest) = (self.run_limit(execution, None), self.rest(now, execution));
+        let key = self.hold_slot(now, execution, worker, run_limit);
+        let peer = &self.peers[worker];
+        let (to, reports_start) = (peer.id, peer.abilities.reports_start);
+        let (id, row) = (self.assignments[key].id, &self.work[execution]);
+        let attempt = u32::from(row.losses) + 1;
+        self.actions.push(Action::Assign(Assign {
+            worker: to,
+            assignment: id,
+            attempt,
+            priority: row.priority,
+            kind: self.kinds.name(row.kind).cloned(),
+            run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
+            rest,
+            stream: row.flags.stream,
+            payload: self.payloads.payload(&row.payload),
+        }));
+        self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
+        if reports_start {
+            self.await_start(now, worker);
+        } else {
+            self.begin_run(now, key);
+        }
+    }
+
+    /// The one place where a slot is taken.
+    fn hold_slot(
+        &mut self,
+        now: Time,
+        execution: ExecutionKey,
+        worker: PeerKey,
+        told_limit_ms: u32,
+    ) -> AssignmentKey {
+        let Self { work, peers, assignments, kinds, counts, .. } = self;
+        let row = &mut work[execution];
+        let peer = &mut peers[worker];
+        let clear = peer.level == OutboxLevel::Clear;
+        let offer = peer.worker.as_deref_mut().expect("the selector's answer was checked");
+        kinds.retain(row.kind);
+        let serial = counts.assignments;
+        counts.assignments = serial.wrapping_add(1);
+        let slot = offer.ledger.take(offer.ledger.range_of(row.priority));
+        let position = u32::try_from(offer.assignments.len()).expect("no more than slots");
+        let key = assignments.insert_with(|key: AssignmentKey| Assignment {
+            id: AssignmentId(u64::from(serial) << 32 | u64::from(key.0)),
+            worker,
+            slot,
+            kind: row.kind,
+            sent_at: now,
+            left_at: if clear { now } else { Time::NEVER },
+            state: Run::Sent(execution),
+            told_limit_ms,
+            limit_moved: false,
+            position,
+        });
+        row.set_place(Place::Assigned(key));
+        offer.assignments.push(key);
+        offer.leaving.add(assignments, key, clear, counts.bursts);
+        self.weigh(worker);
+        key
+    }
+
+    /// The one place where a slot is given back. Tells the state in which the assignment was.
+    pub(crate) fn release(&mut self, key: AssignmentKey) -> Run {
+        let Assignment { worker, slot, kind, state, position, .. } =
+            self.assignments.remove(key).expect("an assignment is released once");
+        self.kinds.release(kind);
+        if !self.streams.is_empty() {
+            self.streams.remove(&key);
+        }
+        let row = self.peers.worker_mut(worker).expect("a worker outlives its assignments");
+        row.assignments.swap_remove(position as usize);
+        if let Some(&moved) = row.assignments.get(position as usize) {
+            self.assignments[moved].position = position;
+        }
+        row.ledger.give_back(slot);
+        if !core::mem::replace(&mut row.unweighed, true) {
+            self.burst.unweighed.push(worker);
+        }
+        state
+    }
+
+    /// Finds what a worker speaks of. Late words, and words about what is another's, find nothing.
+    pub(crate) fn find_assignment(&self, worker: PeerKey, id: AssignmentId) -> Option<AssignmentKey> {
+        let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
+        self.assignments.get(key).filter(|row| row.id == id && row.worker == worker).map(|_| key)
+    }
+}
