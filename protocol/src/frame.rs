@@ -167,7 +167,7 @@ pub fn split_body<M: WireMessage>(body: &[u8]) -> Result<(M, &[u8]), WireError> 
 }
 
 /// The number before a frame whose content, the type apart, has so many bytes.
-fn frame_length_bytes(content_bytes: usize) -> [u8; LENGTH_BYTES] {
+pub(crate) fn frame_length_bytes(content_bytes: usize) -> [u8; LENGTH_BYTES] {
     let length = content_bytes + TYPE_BYTES;
     assert!(length <= FRAME_BYTES_MAX, "a frame of {length} bytes: no receiver takes it");
     u32::try_from(length).expect("the limit of a frame is far below 4 GiB").to_be_bytes()

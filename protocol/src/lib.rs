@@ -3,6 +3,7 @@
 //! Nothing here does I/O or reads a clock. `PROTOCOL.md` beside this crate tells the same in bytes, for
 //! whoever writes a peer in another language.
 
+pub mod batch;
 mod bounded;
 pub mod codec;
 pub mod detect;

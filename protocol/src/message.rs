@@ -263,9 +263,9 @@ pub struct JobOutcome {
     pub bytes: u32,
 }
 
-/// One execution of [`ManagerMessage::Assign`].
+/// One execution of [`ManagerMessage::Assign`]. `Kind` is the text of the kind: who sends it need not own it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct AssignedExecution {
+pub struct AssignedExecution<Kind = String> {
     /// The assignment.
     pub assignment: AssignmentId,
     /// Length of its payload, in bytes.
@@ -279,7 +279,7 @@ pub struct AssignedExecution {
     /// What is left of the whole call, in milliseconds; 0: no limit.
     pub rest_ms: u32,
     /// Its kind.
-    pub kind: Option<String>,
+    pub kind: Option<Kind>,
     /// Whether anybody wants data and progress; without it the worker need not send them.
     pub stream: bool,
 }

@@ -7,16 +7,18 @@
 use super::stream::Stream;
 use crate::net::{Order, Outbox};
 use proletariat_protocol::Payload;
+use proletariat_protocol::batch::{Batch, BatchOf};
 use proletariat_protocol::limits::ENTRIES_PER_MESSAGE_MAX;
 use proletariat_protocol::message::{AssignedExecution, JobOutcome, ManagerMessage};
 use std::io::{self, IoSlice};
-use std::mem;
 use std::task::{Context, Poll};
 
 /// A gathered message is sealed at so many bytes, so that it stays a message of one frame.
 const GATHERED_BYTES_MAX: usize = 128 * 1024;
-/// What an entry adds to its head at most, its kind apart, in bytes.
-const ENTRY_BYTES: usize = 64;
+/// A payload of so many bytes goes in a message of its own, which refers to it instead of copying it.
+const ALONE_BYTES: usize = 8 * 1024;
+/// A gathering that holds more memory than this is not kept for the next turn, in bytes.
+const KEEP_BYTES: usize = 64 * 1024;
 /// Slices of one vectored write.
 const SLICES: usize = 16;
 /// Writes to one peer in one turn; who takes more waits for the next, so that one peer never holds up the others.
@@ -31,22 +33,13 @@ pub(super) struct Outgoing {
     first: Vec<u8>,
     first_written: usize,
     outbox: Outbox,
-    gathered: Option<Box<Gathered>>,
-}
-
-/// Entries of one message in the making; of one kind at a time.
-#[derive(Debug, Default)]
-pub(super) struct Gathered {
-    executions: Vec<AssignedExecution>,
-    outcomes: Vec<JobOutcome>,
-    payloads: Vec<Payload>,
-    bytes: usize,
+    gathered: Option<Box<Batch>>,
 }
 
 /// Empty gatherings, for whoever needs one in this turn.
 #[derive(Debug, Default)]
 pub(super) struct GatheredPool(
-    #[expect(clippy::vec_box, reason = "they move into connections")] Vec<Box<Gathered>>,
+    #[expect(clippy::vec_box, reason = "they move into connections")] Vec<Box<Batch>>,
 );
 
 /// What became of a flush.
@@ -89,77 +82,49 @@ impl Outgoing {
     /// One more execution for this worker.
     pub(super) fn push_execution(
         &mut self,
-        execution: AssignedExecution,
-        payload: Payload,
+        execution: &AssignedExecution<&str>,
+        payload: &Payload,
         pool: &mut GatheredPool,
     ) {
-        let bytes = ENTRY_BYTES + payload.len() + execution.kind.as_ref().map_or(0, String::len);
-        if bytes > GATHERED_BYTES_MAX {
-            let order = Order::Keyed(execution.assignment.0);
-            let message = ManagerMessage::Assign { executions: vec![execution] };
-            return self.push(&message, &[payload], order, pool);
+        if payload.len() < ALONE_BYTES {
+            return self.gathered(BatchOf::Executions, pool).push_execution(execution, payload);
         }
-        let gathered = self.gathered(bytes, |gathered| gathered.outcomes.is_empty(), pool);
-        gathered.executions.push(execution);
-        gathered.payloads.push(payload);
+        let order = Order::Keyed(execution.assignment.0);
+        let message = ManagerMessage::Assign { executions: vec![owned(execution)] };
+        self.push(&message, core::slice::from_ref(payload), order, pool);
     }
 
     /// One more ended job for this client.
     pub(super) fn push_outcome(&mut self, outcome: JobOutcome, payload: Payload, pool: &mut GatheredPool) {
-        let bytes = ENTRY_BYTES + payload.len();
         // With large messages under way, an end may have to follow the stream of its own job, and no other.
-        if bytes > GATHERED_BYTES_MAX || self.outbox.has_large() {
-            let order = Order::Keyed(outcome.job.0);
-            let message = ManagerMessage::Outcomes { jobs: vec![outcome] };
-            return self.push(&message, &[payload], order, pool);
+        if payload.len() < ALONE_BYTES && !self.outbox.has_large() {
+            return self.gathered(BatchOf::Outcomes, pool).push_outcome(&outcome, &payload);
         }
-        let gathered = self.gathered(bytes, |gathered| gathered.executions.is_empty(), pool);
-        gathered.outcomes.push(outcome);
-        gathered.payloads.push(payload);
+        let order = Order::Keyed(outcome.job.0);
+        let message = ManagerMessage::Outcomes { jobs: vec![outcome] };
+        self.push(&message, &[payload], order, pool);
     }
 
-    /// What is being gathered, with room for so many bytes more.
-    fn gathered(
-        &mut self,
-        bytes: usize,
-        same: impl Fn(&Gathered) -> bool,
-        pool: &mut GatheredPool,
-    ) -> &mut Gathered {
-        let fits = |gathered: &Gathered| {
-            same(gathered)
-                && gathered.bytes + bytes <= GATHERED_BYTES_MAX
-                && gathered.payloads.len() < ENTRIES_PER_MESSAGE_MAX
+    /// What is being gathered, with room for one entry more.
+    fn gathered(&mut self, of: BatchOf, pool: &mut GatheredPool) -> &mut Batch {
+        let fits = |batch: &Batch| {
+            batch.of() == Some(of)
+                && batch.bytes() < GATHERED_BYTES_MAX
+                && batch.entries() < ENTRIES_PER_MESSAGE_MAX as u64
         };
-        if self.gathered.as_deref().is_some_and(|gathered| !fits(gathered)) {
+        if self.gathered.as_deref().is_some_and(|batch| !fits(batch)) {
             self.seal(pool);
         }
-        let gathered = self.gathered.get_or_insert_with(|| pool.0.pop().unwrap_or_default());
-        gathered.bytes += bytes;
-        gathered
+        self.gathered.get_or_insert_with(|| pool.0.pop().unwrap_or_default())
     }
 
     /// What has been gathered becomes a message.
     pub(super) fn seal(&mut self, pool: &mut GatheredPool) {
-        let Some(mut gathered) = self.gathered.take() else { return };
-        if !gathered.executions.is_empty() {
-            let mut message = ManagerMessage::Assign { executions: mem::take(&mut gathered.executions) };
-            self.outbox.push(&message, &gathered.payloads, Order::Free);
-            if let ManagerMessage::Assign { executions } = &mut message {
-                gathered.executions = mem::take(executions);
-            }
-        } else {
-            let mut message = ManagerMessage::Outcomes { jobs: mem::take(&mut gathered.outcomes) };
-            self.outbox.push(&message, &gathered.payloads, Order::Free);
-            if let ManagerMessage::Outcomes { jobs } = &mut message {
-                gathered.outcomes = mem::take(jobs);
-            }
-        }
-        gathered.executions.clear();
-        gathered.outcomes.clear();
-        gathered.payloads.clear();
-        gathered.bytes = 0;
-        if pool.0.len() < POOL {
-            pool.0.push(gathered);
+        let Some(mut batch) = self.gathered.take() else { return };
+        self.outbox.push_batch(&mut batch);
+        if pool.0.len() < POOL && batch.capacity() <= KEEP_BYTES {
+            batch.clear();
+            pool.0.push(batch);
         }
     }
 
@@ -208,4 +173,11 @@ impl GatheredPool {
     pub(super) fn shrink(&mut self) {
         self.0 = Vec::new();
     }
+}
+
+fn owned(execution: &AssignedExecution<&str>) -> AssignedExecution {
+    let AssignedExecution { assignment, bytes, attempt, priority, run_limit_ms, rest_ms, kind, stream } =
+        *execution;
+    let kind = kind.map(str::to_owned);
+    AssignedExecution { assignment, bytes, attempt, priority, run_limit_ms, rest_ms, kind, stream }
 }

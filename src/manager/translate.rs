@@ -242,19 +242,18 @@ fn say_to_worker(action: Action) -> Result<(PeerId, ManagerMessage, Order), Box<
     })
 }
 
-/// An execution as its worker hears of it, and its payload.
-pub(super) fn execution(assign: Assign) -> (AssignedExecution, Payload) {
-    let execution = AssignedExecution {
+/// An execution as its worker hears of it.
+pub(super) fn execution(assign: &Assign) -> AssignedExecution<&str> {
+    AssignedExecution {
         assignment: assign.assignment,
         bytes: length(&assign.payload),
         attempt: assign.attempt,
         priority: assign.priority,
         run_limit_ms: limit_millis(assign.run_limit),
         rest_ms: limit_millis(assign.rest),
-        kind: assign.kind.as_deref().map(str::to_owned),
+        kind: assign.kind.as_deref(),
         stream: assign.stream,
-    };
-    (execution, assign.payload)
+    }
 }
 
 /// The end of a job as its client hears of it, and the bytes beside it.

@@ -17,15 +17,19 @@ impl Driver {
         match action {
             Action::Assign(assign) => {
                 let Some((place, session)) = self.connections.of(assign.worker) else { return };
-                let (execution, payload) = translate::execution(assign);
-                session.outgoing.push_execution(execution, payload, &mut self.pool);
-                self.touch(place);
+                let execution = translate::execution(&assign);
+                session.outgoing.push_execution(&execution, &assign.payload, &mut self.pool);
+                if !mem::replace(&mut session.touched, true) {
+                    self.touched.push(place);
+                }
             }
             Action::Deliver { client, job, outcome } => {
                 let Some((place, session)) = self.connections.of(client) else { return };
                 let (outcome, payload) = translate::outcome(job, outcome);
                 session.outgoing.push_outcome(outcome, payload, &mut self.pool);
-                self.touch(place);
+                if !mem::replace(&mut session.touched, true) {
+                    self.touched.push(place);
+                }
             }
             Action::Notice(notice) => {
                 if !self.notices.send(notice) {

@@ -16,6 +16,7 @@
 use super::lane::Lane;
 use bytes::{Buf, BytesMut};
 use proletariat_protocol::Payload;
+use proletariat_protocol::batch::Batch;
 use proletariat_protocol::codec::WireMessage;
 use proletariat_protocol::fragment::{put_begin, put_data_start};
 use proletariat_protocol::frame::{LENGTH_BYTES, TYPE_BYTES, put_message_start};
@@ -94,6 +95,16 @@ impl Outbox {
         if follows.is_some() {
             self.bulk_bytes += lane.bytes() - before;
         }
+    }
+
+    /// Queues a message that has been put together already; it passes messages in fragments.
+    pub fn push_batch(&mut self, batch: &mut Batch) {
+        let (head, tail) = batch.frame();
+        self.lane.append(|out| {
+            out.reserve(head.len() + tail.len());
+            out.extend_from_slice(head);
+            out.extend_from_slice(tail);
+        });
     }
 
     /// Bytes that wait, those of large messages included.

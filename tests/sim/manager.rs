@@ -10,8 +10,9 @@ use crate::model::Model;
 use crate::network::Side;
 use crate::translate::{self, Heard, Speaker};
 use proletariat::net::{Inbox, Order, Outbox, Tail};
+use proletariat_protocol::batch::Batch;
 use proletariat_protocol::handshake::Welcome;
-use proletariat_protocol::message::{AssignedExecution, JobOutcome, ManagerMessage, PeerMessage};
+use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{ErrorCode, Payload, PeerId, Time};
 use proletariat_scheduler::{Abilities, Action, Event, Joined, OutboxLevel};
 use std::collections::BTreeMap;
@@ -33,8 +34,8 @@ struct Session {
     first: Vec<u8>,
     inbox: Inbox,
     outbox: Outbox,
-    executions: Vec<(AssignedExecution, Payload)>,
-    outcomes: Vec<(JobOutcome, Payload)>,
+    /// Executions of a turn.
+    batch: Batch,
     liveness: Liveness,
     look: Time,
     speaker: Option<Speaker>,
@@ -60,8 +61,7 @@ impl Session {
             first: Vec::new(),
             inbox: Inbox::new(payload_bytes_max),
             outbox: Outbox::new(),
-            executions: Vec::new(),
-            outcomes: Vec::new(),
+            batch: Batch::default(),
             liveness: Liveness::new(now),
             look: now,
             speaker: None,
@@ -80,13 +80,9 @@ impl Session {
 
     /// What was gathered becomes messages.
     fn seal(&mut self) {
-        if !self.executions.is_empty() {
-            let (executions, payloads): (_, Vec<Payload>) = self.executions.drain(..).unzip();
-            self.outbox.push(&ManagerMessage::Assign { executions }, &payloads, Order::Free);
-        }
-        if !self.outcomes.is_empty() {
-            let (jobs, payloads): (_, Vec<Payload>) = self.outcomes.drain(..).unzip();
-            self.outbox.push(&ManagerMessage::Outcomes { jobs }, &payloads, Order::Free);
+        if self.batch.of().is_some() {
+            self.outbox.push_batch(&mut self.batch);
+            self.batch.clear();
         }
     }
 }
@@ -299,7 +295,7 @@ impl Manager {
         match action {
             Action::Assign(assign) => {
                 if let Some(session) = self.session_of(assign.worker) {
-                    session.executions.push(translate::execution(assign));
+                    session.batch.push_execution(&translate::execution(&assign), &assign.payload);
                 }
             }
             Action::Deliver { client, job, outcome } => {
