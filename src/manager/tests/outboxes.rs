@@ -6,7 +6,7 @@ use proletariat_protocol::{JobOptions, Offer};
 
 /// More than the sockets of a connection hold, in results of [`RESULT`] bytes.
 const JOBS: usize = 200;
-const RESULT: [u8; 200 * 1024] = [7; 200 * 1024];
+static RESULT: [u8; 200 * 1024] = [7; 200 * 1024];
 
 /// Urgent jobs of one that does not read, and a job of another one behind them.
 fn submit(slow: &mut Peer, other: &mut Peer, keyed: bool) {
