@@ -8,7 +8,7 @@ FIGURES = {
     "enq_rate": "push_per_s", "enq_broker_us": "push_broker_us_per_job", "rss_per_job": "bytes_per_job", "drain_rate": "drain_per_s",
     "drain_broker_us": "drain_broker_us_per_job", "rss_per_idle": "bytes_per_idle_worker", "idle_p50": "idle_p50_us", "idle_p99": "idle_p99_us",
     "max": "max_us", "driver_us": "driver_us_per_job", "broker_cpu": "broker_cpus", "driver_cpu": "driver_cpus", "ctx_per_job": "broker_switches_per_job",
-    "rss2": "rss_after_bytes", "rss_start": "rss_start_bytes", "idle": "idle_workers", "jobs": "jobs",
+    "rss2": "rss_after_bytes", "rss_start": "rss_start_bytes", "idle": "idle_workers",
 }
 
 

@@ -43,6 +43,7 @@ pub fn lat(o: &Opts, r: &mut Run, out: &mut Vec<String>) {
         jobs as f64 / secs
     ));
     cpu(out, s0, s1, d0, d1, jobs, secs);
+    out.push(format!("\"total\":{n1}"));
     let mut l = r.cx.lat.take().unwrap();
     pct(&mut l, out);
 }

@@ -59,7 +59,7 @@ pub fn load(o: &Opts, r: &mut Run, out: &mut Vec<String>) {
         r.flush();
         r.turn();
     }
-    out.push(format!("\"lost\":{}", r.cx.n.submitted - r.cx.n.done));
+    out.push(format!("\"total\":{},\"lost\":{}", r.cx.n.done, r.cx.n.submitted - r.cx.n.done));
 }
 
 /// Brings the jobs of a deep queue there in portions: what waits at the driver itself is not measured.
