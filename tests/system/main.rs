@@ -18,6 +18,7 @@ mod files;
 mod growth;
 mod harness;
 mod http;
+mod large;
 mod losses;
 mod managers;
 mod messages;
