@@ -21,15 +21,21 @@ AXES = {
 }
 
 
-def measure(repeats, say):
-    """all cases once, then all again; one row a case"""
-    found = {}
+def runs(repeats, say):
+    """all cases once, then all again; each as it ends"""
     for rep in range(repeats):
         for axis, (_, cases) in AXES.items():
             for label, system, options in cases:
                 r = bench.run(system, "W1", f" {BASE} {options}")
                 say(f"{axis} {label} {system} {rep + 1}/{repeats} " + " ".join(f"{x}={r[x]}" for x in bench.SHOWN if r.get(x)))
-                found.setdefault((axis, label, system), []).append(r)
+                yield {**r, "growth": axis, "label": label, "system": system}
+
+
+def rows(runs):
+    """medians; one row a case"""
+    found = {}
+    for r in runs:
+        found.setdefault((r["growth"], r["label"], r["system"]), []).append(r)
     return [row(key, runs) for key, runs in found.items()]
 
 

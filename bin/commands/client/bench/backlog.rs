@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(2);
 /// Memory counts as given back within a tenth and so many bytes of what it was.
 const BACK_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
-/// As long as the manager's clean-up interval, and a little more.
-const BACK_LIMIT: Duration = Duration::from_secs(65);
+/// The manager gives memory back at the next idle moment, at most once in 5 s.
+const BACK_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
     let shape = &bench.shape;
