@@ -7,6 +7,7 @@
 )]
 
 mod guard;
+mod lines;
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ type Test = (&'static str, fn());
 fn main() {
     proletariat::supervisor::guard::run_if_asked();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let tests: Vec<Test> = guard::TESTS.to_vec();
+    let tests: Vec<Test> = [guard::TESTS, lines::TESTS].concat();
     if words.iter().any(|word| word == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return;

@@ -99,7 +99,14 @@ fn machines_are_pure() {
     let root = root();
     let mut files = rust_files(&root.join("src/scheduler"));
     files.extend(rust_files(&root.join("protocol/src")));
-    for machine in ["client/machine", "worker/machine", "net/inbox", "net/outbox", "net/link"] {
+    for machine in [
+        "client/machine",
+        "worker/machine",
+        "supervisor/lines/machine",
+        "net/inbox",
+        "net/outbox",
+        "net/link",
+    ] {
         let file = root.join("src").join(machine).with_extension("rs");
         assert!(file.exists(), "{} has moved", file.display());
         files.push(file);

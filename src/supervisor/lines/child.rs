@@ -7,7 +7,7 @@ use crate::supervisor::guard::{Child, Error, Guard, Program};
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,7 +19,6 @@ const READ_BYTES: usize = 64 * 1024;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// A child that has closed a pipe mostly is about to end by itself. If not, it is told to: it is of no use any more.
 const HALF_CLOSED_MAX: Duration = Duration::from_millis(200);
-/// A task that was given so much room in one go lets the others have a turn.
 pub(super) type Events = mpsc::Sender<Event>;
 
 /// What the driver tells a child's task.
@@ -132,6 +131,10 @@ impl Pipes {
                         self.is_useless();
                     }
                 },
+                () = closed(stdin), if !broken && !is_writing => {
+                    broken = true;
+                    self.is_useless();
+                }
                 status = child.wait() => break status,
                 () = sleep_until(useless.unwrap_or_else(Instant::now)), if useless.is_some() => {
                     self.useless_at = None;
@@ -209,7 +212,21 @@ async fn read(stdout: &mut Option<pipe::Receiver>, begun: &mut BytesMut) -> io::
     stdout.read_buf(begun).await
 }
 
-async fn write(stdin: &mut Option<pipe::Sender>, pending: &BytesMut) -> io::Result<usize> {
+/// Ready when nobody will read what is written.
+async fn closed(stdin: &Option<pipe::Sender>) {
+    let Some(stdin) = stdin else { return core::future::pending().await };
+    // The system tells the one who writes only when he writes again; asked for, it tells at once.
+    let _ = stdin.ready(Interest::ERROR).await;
+}
+
+/// Cancel safe: what was written is told.
+async fn write(stdin: &Option<pipe::Sender>, pending: &BytesMut) -> io::Result<usize> {
     let Some(stdin) = stdin else { return Ok(0) };
-    stdin.write(pending).await
+    loop {
+        stdin.writable().await?;
+        match stdin.try_write(pending) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return written,
+        }
+    }
 }
