@@ -247,8 +247,10 @@ impl Machine {
             child.give(id, text, now);
             if count + 1 < depth {
                 with_room.push(Reverse((count + 1, number)));
-            } else {
-                self.depth.is_used_up();
+            }
+            // Not all of it: a part of the slots may be kept for other priorities.
+            if (count + 1) * 2 > depth {
+                self.depth.is_used();
             }
         }
         for number in written {

@@ -142,6 +142,23 @@ impl Test {
         Manager::start(self, 0, way.command(self, "manager", options))
     }
 
+    /// The processes that this test has started, and those that they have started, in whatever group or session: they have all
+    /// inherited where to put temporary files. Without those that are dead and wait for their parent.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let mark = format!("TMPDIR={}", self.path("tmp").display()).into_bytes();
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let ours = entries.filter(|entry| {
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+        });
+        ours.map(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            format!("{} {line}", entry.file_name().display())
+        })
+        .collect()
+    }
+
     fn remember_port(&self, port: u16) {
         self.ports.borrow_mut().push(port);
     }
@@ -157,6 +174,9 @@ impl Drop for Test {
                 test_kill_process_group(*group).is_err().then_some(())
             });
         }
+        within(GONE, "all processes are gone, children and grandchildren too", || {
+            self.processes().is_empty().then_some(())
+        });
         for port in self.ports.borrow().iter() {
             assert!(!is_listening(*port), "port {port} is still listened on");
         }
@@ -203,4 +223,11 @@ fn the_last_look_sees_what_is_left() {
     assert!(fails(move |test| test.groups.borrow_mut().push(group)));
     child.kill().unwrap();
     child.wait().unwrap();
+    let other_session = "exec setsid sleep 60 >/dev/null 2>&1";
+    assert!(fails(move |test| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{other_session} & true")]);
+        test.spawn(command).close_input().ended().expect(0);
+        until("it has begun", || (test.processes().len() == 1).then_some(()));
+    }));
 }

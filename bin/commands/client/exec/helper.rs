@@ -5,6 +5,7 @@ use crate::commands::client::ManagerAt;
 use crate::exit::{Exit, Failure};
 use crate::signals::Signals;
 use crate::talk::Forwarder;
+use crate::terminal::say;
 use proletariat::supervisor::lines::{Statistics, Times};
 use proletariat::worker::handlers::{ExecError, Execution};
 use proletariat::worker::{Builder, Error, Recipient, Worker};
@@ -121,7 +122,10 @@ async fn until_the_end(
         }
     };
     let timeout = tokio::select! {
-        () = signals.next() => drain_timeout,
+        () = signals.next() => {
+            say("told to end; a second signal ends it at once");
+            drain_timeout
+        }
         () = dismissed.notified() => Duration::ZERO,
         end = worker.ended() => return end.map(|()| Exit::Done).map_err(|error| failure(&error)),
         reason = minded => {

@@ -89,11 +89,11 @@ impl ExecOptions {
         if self.exec.is_some() && self.simulate {
             return Err(Failure::usage("-x and --simulate: the children are of one kind"));
         }
-        if self.exec.is_none() && self.reply {
+        if self.exec.is_none() && self.reply && self.children() > 0 {
             return Err(Failure::usage("--reply needs -x: the work simulator echoes"));
         }
         match (self.children, self.exec_port, &self.server) {
-            (Some(0), None, _) => Err(Failure::usage("-w 0 needs -p: somebody has to do the work")),
+            (Some(0), None, None) => Err(Failure::usage("-w 0 needs -p: somebody has to do the work")),
             (Some(0), _, Some(_)) => Err(Failure::usage("-w 0 and -c: a helper lends its children")),
             (_, Some(port), Some(HostPort { port: Some(other), .. })) if port != *other => {
                 Err(Failure::usage(format!("-c says port {other} and -p says {port}: which one?")))

@@ -22,8 +22,8 @@ pub(super) struct Depth {
     /// Answers since the last look, and the time they took together.
     answers: u64,
     latency: Duration,
-    /// A child had as many as it may have since then.
-    used_up: bool,
+    /// A child had more than half of what it may have since then.
+    used: bool,
 }
 
 impl Depth {
@@ -36,16 +36,16 @@ impl Depth {
         // No offer has more slots than this.
         let most = most.min((proletariat_protocol::limits::SLOTS_MAX / config.children.max(1)).max(1));
         let least = least.min(most);
-        Self { now: least, least, most, answers: 0, latency: Duration::ZERO, used_up: false }
+        Self { now: least, least, most, answers: 0, latency: Duration::ZERO, used: false }
     }
 
     pub(super) fn now(&self) -> u32 {
         self.now
     }
 
-    /// A child has as many lines as it may have.
-    pub(super) fn is_used_up(&mut self) {
-        self.used_up = true;
+    /// A child has more than half of the lines that it may have.
+    pub(super) fn is_used(&mut self) {
+        self.used = true;
     }
 
     /// Whether it is another depth after these answers.
@@ -57,14 +57,14 @@ impl Depth {
         }
         let average = self.latency / u32::try_from(self.answers).unwrap_or(u32::MAX);
         let before = self.now;
-        if average < QUICK && self.used_up {
+        if average < QUICK && self.used {
             self.now = (self.now * 2).min(self.most);
         } else if average > SLOW {
             self.now = (self.now / 2).max(self.least);
         }
         self.answers = 0;
         self.latency = Duration::ZERO;
-        self.used_up = false;
+        self.used = false;
         self.now != before
     }
 }
@@ -79,7 +79,7 @@ mod tests {
 
     /// A round of answers that took so many microseconds each.
     fn round(depth: &mut Depth, micros: u64) {
-        depth.is_used_up();
+        depth.is_used();
         let answers = u64::from(depth.now());
         depth.answered(answers, Duration::from_micros(micros) * depth.now(), 1);
     }
