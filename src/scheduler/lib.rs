@@ -6,7 +6,8 @@
 //! In reading order: [`Event`] and [`Action`] are the two faces of the machine, `machine` is its way in and the order of a
 //! step. By subject: `submission` (jobs come and end), `waits` (their clocks), `runs` and `run_limits` (assignments), `membership` (peers and offers), `similar`
 //! (shared executions), `outbox` (what has left), `streams`, `broadcast`. What decides: `ledger` (slots and guarantees), `waiting` (lines and
-//! pools), `dispatch`, [`selector`], `assigning` (slots are taken and given back), `gate`, `aside` (pauses). What counts: `audit`, `status`.
+//! pools), `dispatch`, [`selector`], `assigning` (slots are taken and given back), `gate`, `aside` (pauses). What counts: `audit`,
+//! `status`; what an adapter may ask: `asked`.
 
 #![no_std]
 
@@ -37,6 +38,7 @@ mod queueing;
 pub mod selector;
 mod waiting;
 
+mod asked;
 mod audit;
 mod cleanup;
 mod deadlines;

@@ -15,9 +15,9 @@ use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
 use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, Payloads, Time};
 
 /// When a client that met a bound may try again: long enough for a queue to move, short enough not to be felt.
-const OVERLOAD_RETRY: Duration = Duration::from_millis(250);
+pub(crate) const OVERLOAD_RETRY: Duration = Duration::from_millis(250);
 /// When a client may try again after a manager that is stopping.
-const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
 /// Jobs of a client that left are removed in portions, so that a million of them do not hold up the others.
 const PURGE_JOBS: usize = 16_384;
 
@@ -88,7 +88,10 @@ impl Scheduler {
                 retry_after: retry_after(SHUTDOWN_RETRY),
             });
         }
-        match self.reached_bound(client, options, payloads) {
+        let key = options.key.as_ref().filter(|_| self.config.hold_similar_work).map_or(0, Vec::len);
+        let beside = options.kind.as_ref().map_or(0, String::len) + key;
+        let bytes = payloads.bytes() as u64 + (payloads.len() * beside) as u64;
+        match self.reached_bound(client, payloads.len() as u64, bytes) {
             Some(message) => {
                 Err(Refusal { code: ErrorCode::Overload, message, retry_after: retry_after(OVERLOAD_RETRY) })
             }
@@ -96,11 +99,8 @@ impl Scheduler {
         }
     }
 
-    fn reached_bound(&self, client: PeerKey, options: &JobOptions, payloads: &Payloads) -> Option<String> {
-        let count = payloads.len() as u64;
-        let kind = options.kind.as_ref().map_or(0, String::len);
-        let key = options.key.as_ref().filter(|_| self.config.hold_similar_work).map_or(0, Vec::len);
-        let bytes = payloads.bytes() as u64 + count * (kind + key) as u64;
+    /// Which bound so many more jobs of so many bytes would pass. The bytes are those of payloads, kinds and shared keys.
+    pub(crate) fn reached_bound(&self, client: PeerKey, count: u64, bytes: u64) -> Option<String> {
         let over = |held: u64, more: u64, bound: u64| bound > 0 && held + more > bound;
         let Config { queued_jobs_max, queued_jobs_per_client_max, queued_bytes_max, .. } = self.config;
         if over(self.counts.queued_jobs, count, queued_jobs_max) {
