@@ -1,5 +1,6 @@
 //! New connections: who gets a place, and who is told that there is none.
 
+use super::dialect::SILENCE;
 use super::driver::Driver;
 use super::encrypted::Encrypted;
 use super::error::Error;
@@ -23,7 +24,7 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Connections over the limit that get a place for as long as it takes to tell them so; more are closed unread.
 const REFUSALS_AT_A_TIME: usize = 64;
 /// Whoever is refused for lack of a place may try again after this time.
-const RETRY_AFTER_MS: u32 = 1_000;
+pub(super) const RETRY_AFTER_MS: u32 = 1_000;
 /// Accepting rests for so long when the system has no descriptor left, doubling up to the second.
 const REST_FIRST: Duration = Duration::from_millis(50);
 const REST_LONGEST: Duration = Duration::from_secs(1);
@@ -199,6 +200,9 @@ impl Driver {
         } else if let Some(oldest) = self.connections.silent_over(connections_max.div_ceil(2)) {
             self.acceptor.log_refusal(None, "too many connections say nothing; the oldest was closed", now);
             self.lose(oldest, now, None);
+        }
+        if self.clocks.silence_allowed {
+            self.connections.look_at(place, now + SILENCE);
         }
         self.attend(place, now);
     }

@@ -35,7 +35,9 @@ impl Driver {
             let Some(session) = self.connections.at(place) else { continue };
             let Some(speaker) = session.speaker else { continue };
             match tokens.of_realm(session.grant.realm) {
-                Some(roles) if covers(roles, speaker.roles) => session.grant.roles = roles,
+                Some(roles) if covers(roles, speaker.roles) && session.json.is_none() => {
+                    session.grant.roles = roles;
+                }
                 _ => {
                     let word = ManagerMessage::Leaving {
                         code: ErrorCode::Unauthorized,
@@ -50,6 +52,7 @@ impl Driver {
         }
         tracing::info!(sessions_ended = ended, "the tokens have been read again");
         self.config.tokens = Some(tokens);
+        self.no_more_json();
     }
 }
 

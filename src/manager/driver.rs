@@ -9,6 +9,7 @@
 
 use super::accept::Acceptor;
 use super::config::Config;
+use super::dialect::JsonDesk;
 use super::events::Notices;
 use super::handle::Command;
 use super::liveness::{Cause, Clocks, Verdict};
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     pub(super) stage: Stage,
     pub(super) notices: Notices,
     pub(super) status: StatusDesk,
+    pub(super) json: JsonDesk,
     /// Who waits for the report of a system message of the manager's own.
     pub(super) reports: BTreeMap<MessageId, oneshot::Sender<(u32, u32)>>,
     pub(super) buffer: Vec<u8>,
@@ -92,6 +94,7 @@ impl Driver {
             clock,
             connections: Connections::new(&clocks),
             status,
+            json: JsonDesk::new(),
             config,
             clocks,
             doorbell,
@@ -181,10 +184,12 @@ impl Driver {
     /// Looks at the connections whose appointment is due.
     fn look_at_connections(&mut self, now: Time) {
         while let Some(place) = self.connections.pop_due(now) {
+            self.look_at_silence(place, now);
             let Some(session) = self.connections.at(place) else { continue };
             let waiting = session.outgoing.bytes() > 0;
-            let incomplete = session.inbox.incomplete();
-            let verdict = session.liveness.look(now, self.floor, &self.clocks, incomplete, waiting);
+            let incomplete = session.incomplete();
+            let clocks = session.json.as_ref().map_or(self.clocks, |json| json.clocks(&self.clocks));
+            let verdict = session.liveness.look(now, self.floor, &clocks, incomplete, waiting);
             match verdict {
                 Verdict::Fine(next) => self.connections.look_at(place, next),
                 Verdict::Ping(next) => {
@@ -215,6 +220,7 @@ impl Driver {
             self.act(action, now);
         }
         self.actions = actions;
+        self.decided_json(now);
         let (connections, address) = (self.connections.count(), self.acceptor.address());
         self.status.answer(now, &self.scheduler, connections, address, &self.doorbell);
         self.go_on_stopping(now);
@@ -246,6 +252,11 @@ impl Driver {
         self.touched.shrink_to(KEEP_ENTRIES);
         self.unfinished.shrink_to(KEEP_ENTRIES);
         self.commands.shrink_to(KEEP_ENTRIES);
+    }
+
+    /// Nothing before this counts against a peer.
+    pub(super) fn floor(&self) -> Time {
+        self.floor
     }
 
     /// Tells the scheduler something that no peer said.

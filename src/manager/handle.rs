@@ -1,6 +1,7 @@
 //! The owner's end of a manager: how it is watched, drained and stopped.
 
 use super::builder::Builder;
+use super::dialect::Answers;
 use super::driver::Driver;
 use super::error::Error;
 use super::events::{Events, WeakNotices};
@@ -26,6 +27,7 @@ pub(super) enum Command {
     Watch,
     Status(oneshot::Sender<String>),
     StatusTexts(Vec<(Vec<Asker>, String)>),
+    JsonAnswers(Answers),
     Tokens(Tokens),
     Tls(ServerTls),
     SystemMessage(OwnMessage),
@@ -194,7 +196,11 @@ impl Driver {
                 self.status.ready();
                 texts.into_iter().for_each(|(askers, text)| self.pass_status_on(askers, text));
             }
-            Command::Tls(tls) => self.config.tls = Some(tls),
+            Command::JsonAnswers(answers) => self.answer_json(answers, now),
+            Command::Tls(tls) => {
+                self.config.tls = Some(tls);
+                self.no_more_json();
+            }
             Command::Tokens(tokens) => self.change_tokens(tokens, now),
             Command::SystemMessage(OwnMessage { id, to, content, timeout, report }) => {
                 self.reports.insert(id, report);

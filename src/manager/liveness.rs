@@ -116,6 +116,11 @@ impl Liveness {
         self.taken = now;
     }
 
+    /// Whether it has said nothing for so long.
+    pub(super) fn is_silent_since(&self, floor: Time, now: Time, time: Duration) -> bool {
+        self.phase == Phase::Silent && now >= self.since.max(floor) + time
+    }
+
     pub(super) fn enter(&mut self, phase: Phase, now: Time) {
         self.phase = phase;
         self.since = now;
@@ -133,7 +138,10 @@ impl Liveness {
     ) -> Verdict {
         let since = self.since.max(floor);
         match self.phase {
-            Phase::Silent if clocks.silence_allowed => Verdict::Fine(Time::NEVER),
+            // Silence is a JSON peer's way to listen.
+            Phase::Silent if clocks.silence_allowed => {
+                self.look_at_session(now, floor, clocks, incomplete, waiting)
+            }
             Phase::Silent | Phase::Greeting => due(now, since + clocks.handshake_timeout, Cause::Handshake),
             Phase::Closing(until) => due(now, until, Cause::Closed),
             Phase::Open => self.look_at_session(now, floor, clocks, incomplete, waiting),
@@ -276,7 +284,10 @@ mod tests {
     #[test]
     fn handshakes_have_a_clock_from_the_first_byte_or_from_the_start() {
         let mut fresh = Liveness::new(Time::ZERO);
-        assert_eq!(look(&mut fresh, 1_000, None, false), Verdict::Fine(Time::NEVER));
+        assert_eq!(look(&mut fresh, 4, None, false), Verdict::Fine(seconds(5)), "it is a JSON peer, perhaps");
+        assert!(!fresh.is_silent_since(Time::ZERO, seconds(1), Duration::from_secs(2)));
+        assert!(fresh.is_silent_since(Time::ZERO, seconds(2), Duration::from_secs(2)));
+        assert!(!fresh.is_silent_since(seconds(9), seconds(10), Duration::from_secs(2)), "after a stall");
         let strict = Clocks { silence_allowed: false, ..CLOCKS };
         let verdict = fresh.look(seconds(5), Time::ZERO, &strict, None, false);
         assert_eq!(verdict, Verdict::Over(Cause::Handshake));

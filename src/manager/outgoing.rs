@@ -79,6 +79,16 @@ impl Outgoing {
         self.outbox.push(message, payloads, order);
     }
 
+    /// Bytes of a dialect that frames by itself.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.outbox.append(bytes);
+    }
+
+    /// A payload within those.
+    pub(super) fn append_payload(&mut self, payload: &Payload) {
+        self.outbox.append_payload(payload);
+    }
+
     /// One more execution for this worker.
     pub(super) fn push_execution(
         &mut self,

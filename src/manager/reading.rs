@@ -71,6 +71,7 @@ impl Driver {
     fn received(&mut self, place: u32, bytes: usize, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         match session.liveness.phase {
+            Phase::Open if session.json.is_some() => self.hear_json(place, None, bytes, now),
             Phase::Open => self.hear(place, 0, bytes, now),
             Phase::Closing(_) => {}
             Phase::Silent => {
@@ -84,6 +85,9 @@ impl Driver {
 
     /// More of a greeting: `bytes` of the buffer.
     fn greet(&mut self, place: u32, bytes: usize, now: Time) {
+        if self.greet_json(place, bytes, now) {
+            return;
+        }
         let port = self.acceptor.address().port();
         let closed = self.stage.refusal();
         let Some(session) = self.connections.at(place) else { return };
@@ -203,7 +207,7 @@ impl Driver {
     }
 
     /// Ends the session of a peer that broke the protocol.
-    fn violated(&mut self, place: u32, code: ErrorCode, why: &str, now: Time) {
+    pub(super) fn violated(&mut self, place: u32, code: ErrorCode, why: &str, now: Time) {
         tracing::info!(target: "proletariat::manager", why, "a peer broke the protocol");
         let message =
             ManagerMessage::Leaving { code, message: why.to_owned(), retry: false, retry_after_ms: 0 };
@@ -212,7 +216,7 @@ impl Driver {
     }
 
     /// The scheduler no longer knows the session.
-    fn part(&mut self, place: u32, now: Time) {
+    pub(super) fn part(&mut self, place: u32, now: Time) {
         if let Some(speaker) = self.connections.at(place).and_then(|session| session.speaker.take()) {
             self.connections.places.dismiss(speaker.peer);
             self.tell(now, Event::Left { peer: speaker.peer });
@@ -227,7 +231,7 @@ impl Driver {
             self.connections.places.dismiss(speaker.peer);
         }
         let Some(session) = self.connections.at(place) else { return };
-        session.outgoing.push(word, &[], Order::Free, &mut self.pool);
+        session.say(word, &[], Order::Free, &mut self.pool);
         self.connections.enter(place, Phase::Closing(now + REFUSAL_TIME), now, now + REFUSAL_TIME);
         self.touch(place);
     }
@@ -236,13 +240,13 @@ impl Driver {
     pub(super) fn see_off(&mut self, place: u32, word: &ManagerMessage, time: Duration, now: Time) {
         self.part(place, now);
         let Some(session) = self.connections.at(place) else { return };
-        session.outgoing.push(word, &[], Order::Barrier, &mut self.pool);
+        session.say(word, &[], Order::Barrier, &mut self.pool);
         self.connections.enter(place, Phase::Closing(now + time), now, now + time);
         self.touch(place);
     }
 
     /// The answer to a greeting is no; it is in the outgoing bytes.
-    fn refuse(&mut self, place: u32, now: Time, why: &str) {
+    pub(super) fn refuse(&mut self, place: u32, now: Time, why: &str) {
         let Some(session) = self.connections.at(place) else { return };
         session.greeting = Vec::new();
         self.acceptor.log_refusal(session.address, why, now);

@@ -2,16 +2,18 @@
 
 use super::admission::EVERYTHING;
 use super::agenda::{Agenda, Appointment};
+use super::dialect::JsonSession;
 use super::liveness::{Clocks, Liveness, Phase};
-use super::outgoing::Outgoing;
+use super::outgoing::{GatheredPool, Outgoing};
 use super::places::Places;
 use super::ready::{Bell, Doorbell};
 use super::stream::Stream;
 use super::translate::Speaker;
-use crate::net::Inbox;
+use crate::net::{Inbox, Incomplete, Order};
 use crate::security::Grant;
 use proletariat_protocol::handshake::Refusal;
-use proletariat_protocol::{PeerId, Time};
+use proletariat_protocol::message::ManagerMessage;
+use proletariat_protocol::{Payload, PeerId, Time};
 use proletariat_scheduler::OutboxLevel;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -34,6 +36,8 @@ pub(super) struct Session<C> {
     /// What a native peer is told in any case: one connection too many.
     pub(super) closed: Option<Box<Refusal>>,
     pub(super) inbox: Inbox,
+    /// There if it speaks JSON; then the inbox stays empty.
+    pub(super) json: Option<Box<JsonSession>>,
     pub(super) outgoing: Outgoing,
     /// Who it is, while the scheduler knows it.
     pub(super) speaker: Option<Speaker>,
@@ -61,6 +65,35 @@ pub(super) struct Connections<C> {
     silent: VecDeque<(u32, u64)>,
     silent_count: usize,
     serial: u64,
+}
+
+impl<C> Session<C> {
+    /// Says something in the session's own tongue.
+    pub(super) fn say(
+        &mut self,
+        message: &ManagerMessage,
+        payloads: &[Payload],
+        order: Order,
+        pool: &mut GatheredPool,
+    ) {
+        match &mut self.json {
+            None => self.outgoing.push(message, payloads, order, pool),
+            Some(json) => json.say(message, payloads.first()),
+        }
+    }
+
+    /// The end of a turn: what was gathered becomes bytes.
+    pub(super) fn seal(&mut self, pool: &mut GatheredPool) {
+        match &mut self.json {
+            None => self.outgoing.seal(pool),
+            Some(json) => json.pour(&mut self.outgoing),
+        }
+    }
+
+    /// What has begun to come and is not complete.
+    pub(super) fn incomplete(&self) -> Option<Incomplete> {
+        self.json.as_ref().map_or_else(|| self.inbox.incomplete(), |json| json.incomplete())
+    }
 }
 
 impl<C: Send + 'static> Connections<C> {
@@ -112,6 +145,7 @@ impl<C: Send + 'static> Connections<C> {
             greeting: Vec::new(),
             closed: None,
             inbox: Inbox::new(payload_bytes_max),
+            json: None,
             outgoing: Outgoing::default(),
             speaker: None,
             grant: EVERYTHING,

@@ -17,6 +17,9 @@ impl Driver {
         match action {
             Action::Assign(assign) => {
                 let Some((place, session)) = self.connections.of(assign.worker) else { return };
+                if session.json.is_some() {
+                    return self.assign_json(place, assign, now);
+                }
                 let execution = translate::execution(&assign);
                 session.outgoing.push_execution(&execution, &assign.payload, &mut self.pool);
                 if !mem::replace(&mut session.touched, true) {
@@ -25,6 +28,9 @@ impl Driver {
             }
             Action::Deliver { client, job, outcome } => {
                 let Some((place, session)) = self.connections.of(client) else { return };
+                if session.json.is_some() {
+                    return self.deliver_json(place, job, outcome);
+                }
                 let (outcome, payload) = translate::outcome(job, outcome);
                 session.outgoing.push_outcome(outcome, payload, &mut self.pool);
                 if !mem::replace(&mut session.touched, true) {
@@ -60,7 +66,7 @@ impl Driver {
     fn say(&mut self, word: &Word) {
         let Some((place, session)) = self.connections.of(word.to) else { return };
         let payloads = word.payload.as_slice();
-        session.outgoing.push(&word.message, payloads, word.order, &mut self.pool);
+        session.say(&word.message, payloads, word.order, &mut self.pool);
         self.touch(place);
     }
 
@@ -77,7 +83,7 @@ impl Driver {
     /// Asks for a sign of life.
     pub(super) fn ping(&mut self, place: u32) {
         let Some(session) = self.connections.at(place) else { return };
-        session.outgoing.push(&ManagerMessage::Ping, &[], Order::Free, &mut self.pool);
+        session.say(&ManagerMessage::Ping, &[], Order::Free, &mut self.pool);
         self.touch(place);
     }
 
@@ -105,7 +111,7 @@ impl Driver {
     fn flush(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         session.touched = false;
-        session.outgoing.seal(&mut self.pool);
+        session.seal(&mut self.pool);
         let waited = session.level != OutboxLevel::Clear;
         let mut cx = Context::from_waker(&session.waker);
         let (flushed, took) = session.outgoing.flush(&mut session.stream, &mut cx);

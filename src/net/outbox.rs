@@ -107,6 +107,16 @@ impl Outbox {
         });
     }
 
+    /// Queues bytes as they are, for a dialect that frames by itself. Not to be mixed with messages.
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.lane.append(|out| out.extend_from_slice(bytes));
+    }
+
+    /// Queues a payload as it is, within such bytes.
+    pub fn append_payload(&mut self, payload: &Payload) {
+        self.lane.append_payload(payload);
+    }
+
     /// Bytes that wait, those of large messages included.
     #[must_use]
     pub fn bytes(&self) -> usize {

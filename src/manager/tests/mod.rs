@@ -1,8 +1,9 @@
-//! The whole manager over TCP, with peers that speak the bare wire.
+//! The whole manager over TCP, with peers that speak the bare wire, or JSON.
 
 mod clocks;
 mod ends;
 mod jobs;
+mod json;
 mod outboxes;
 mod peer;
 mod refusals;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn other_tongues_are_answered_in_their_own_and_closed() {
-    let manager = builder().start().unwrap();
+    let manager = builder().no_json(true).start().unwrap();
     let port = format!("port {}", manager.local_addr().port());
     let cases: [(&[u8], &[u8]); 5] = [
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 400 "),

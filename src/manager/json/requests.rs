@@ -1,0 +1,179 @@
+//! The requests of one client that are not finished: what a `rid` stands for, and which of its jobs are open.
+
+use proletariat_protocol::JobId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+
+/// Unfinished requests, by rid and by their first job.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    by_rid: BTreeMap<Box<str>, u64>,
+    by_first: BTreeMap<u64, Request>,
+    /// The number of the next job.
+    next: u64,
+    /// Aborts that have no answer yet: it is known when the scheduler has decided.
+    aborts: Vec<Abort>,
+    /// Jobs that one of those names.
+    named: BTreeSet<u64>,
+    /// Jobs that ended by them.
+    aborted: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+struct Request {
+    rid: Box<str>,
+    count: u64,
+    /// Tells its list of work from others.
+    fingerprint: u64,
+    open: u64,
+    /// One bit a job: it has ended.
+    ended: Vec<u64>,
+    aborting: bool,
+}
+
+/// An abort, and what its answer repeats.
+#[derive(Debug)]
+pub(super) enum Abort {
+    /// Of a request; its rid as it was sent.
+    Request(Box<str>),
+    /// Of jobs.
+    Jobs(Vec<JobId>),
+}
+
+impl Requests {
+    /// A new request of so many jobs; the number of the first.
+    pub(super) fn add(&mut self, rid: &str, count: u64, fingerprint: u64) -> JobId {
+        let first = self.next;
+        self.next += count;
+        let words = usize::try_from(count.div_ceil(64)).expect("a list that fits into a frame");
+        let (ended, aborting) = (vec![0; words], false);
+        let request = Request { rid: rid.into(), count, fingerprint, open: count, ended, aborting };
+        self.by_rid.insert(rid.into(), first);
+        self.by_first.insert(first, request);
+        JobId(first)
+    }
+
+    /// The first job of an unfinished request, how many it has, and its fingerprint.
+    pub(super) fn find(&self, rid: &str) -> Option<(JobId, u64, u64)> {
+        let first = self.by_rid.get(rid)?;
+        let request = self.by_first.get(first)?;
+        Some((JobId(*first), request.count, request.fingerprint))
+    }
+
+    /// The number that the next job gets.
+    pub(super) fn next(&self) -> JobId {
+        JobId(self.next)
+    }
+
+    pub(super) fn is_open(&self, job: JobId) -> bool {
+        self.by_first.range(..=job.0).next_back().is_some_and(|(first, request)| {
+            let place = job.0 - first;
+            place < request.count && request.ended[(place / 64) as usize] >> (place % 64) & 1 == 0
+        })
+    }
+
+    /// A job has ended; false if it had before.
+    pub(super) fn end(&mut self, job: JobId) -> bool {
+        if !self.is_open(job) {
+            return false;
+        }
+        let Some((&first, request)) = self.by_first.range_mut(..=job.0).next_back() else { return false };
+        let place = job.0 - first;
+        request.ended[(place / 64) as usize] |= 1 << (place % 64);
+        request.open -= 1;
+        if request.open == 0
+            && let Some(request) = self.by_first.remove(&first)
+        {
+            self.by_rid.remove(&request.rid);
+        }
+        true
+    }
+
+    /// Notes that a request is to be aborted: its first job and how many it has. `None` if there is no such request, or if it is
+    /// being aborted already.
+    pub(super) fn abort_request(&mut self, rid: &str, sent: &str) -> Option<(JobId, u64)> {
+        let (first, count, _) = self.find(rid)?;
+        let request = self.by_first.get_mut(&first.0)?;
+        if mem::replace(&mut request.aborting, true) {
+            return None;
+        }
+        self.aborts.push(Abort::Request(sent.into()));
+        Some((first, count))
+    }
+
+    /// Notes that jobs are to be aborted; hands those out that are open and that no other abort of this turn names.
+    pub(super) fn abort_jobs(&mut self, jobs: impl Iterator<Item = JobId>) -> Vec<JobId> {
+        let mut open = Vec::new();
+        for job in jobs {
+            if self.is_open(job) && self.named.insert(job.0) {
+                open.push(job);
+            }
+        }
+        self.aborts.push(Abort::Jobs(open.clone()));
+        open
+    }
+
+    /// A job ended by an abort of its client.
+    pub(super) fn aborted(&mut self, job: JobId) {
+        if self.end(job) && self.named.contains(&job.0) {
+            self.aborted.insert(job.0);
+        }
+    }
+
+    pub(super) fn has_aborts(&self) -> bool {
+        !self.aborts.is_empty()
+    }
+
+    /// The aborts of this turn with what they have ended.
+    pub(super) fn settle_aborts(&mut self) -> Vec<Abort> {
+        let mut aborts = mem::take(&mut self.aborts);
+        for abort in &mut aborts {
+            if let Abort::Jobs(jobs) = abort {
+                jobs.retain(|job| self.aborted.contains(&job.0));
+            }
+        }
+        self.named.clear();
+        self.aborted.clear();
+        aborts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_known_until_its_last_job_ends() {
+        let mut requests = Requests::default();
+        assert_eq!(requests.add("sa", 70, 5), JobId(0));
+        assert_eq!(requests.add("sb", 1, 6), JobId(70));
+        assert_eq!((requests.find("sa"), requests.next()), (Some((JobId(0), 70, 5)), JobId(71)));
+        for job in 0..70 {
+            assert!(requests.is_open(JobId(job)) && requests.find("sa").is_some());
+            assert!(requests.end(JobId(job)) && !requests.end(JobId(job)));
+        }
+        assert_eq!(requests.find("sa"), None);
+        assert!(!requests.is_open(JobId(69)) && requests.is_open(JobId(70)) && !requests.is_open(JobId(71)));
+        assert!(requests.end(JobId(70)) && requests.by_first.is_empty() && requests.by_rid.is_empty());
+    }
+
+    #[test]
+    fn an_abort_answers_with_what_it_ended() {
+        let mut requests = Requests::default();
+        requests.add("s", 4, 5);
+        let named = [JobId(1), JobId(1), JobId(2), JobId(9)];
+        assert_eq!(requests.abort_jobs(named.into_iter()), [JobId(1), JobId(2)]);
+        assert_eq!(requests.abort_jobs([JobId(2)].into_iter()), [], "it is named already");
+        assert_eq!(requests.abort_request("s", "\"\\u0073\""), Some((JobId(0), 4)));
+        assert_eq!(requests.abort_request("s", "\"s\""), None);
+        // The result of 1 was faster.
+        requests.end(JobId(1));
+        requests.aborted(JobId(2));
+        requests.aborted(JobId(0));
+        let settled = requests.settle_aborts();
+        assert!(matches!(&settled[0], Abort::Jobs(jobs) if *jobs == [JobId(2)]), "{settled:?}");
+        assert!(matches!(&settled[1], Abort::Jobs(jobs) if jobs.is_empty()));
+        assert!(matches!(&settled[2], Abort::Request(rid) if **rid == *"\"\\u0073\""));
+        assert!(!requests.has_aborts());
+    }
+}
