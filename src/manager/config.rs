@@ -18,11 +18,11 @@ pub struct Config {
     pub port: u16,
     /// How jobs are given to workers, and how many may wait.
     pub scheduler: proletariat_scheduler::Config,
-    /// A peer that was silent for so long is pinged.
+    /// A native peer that was silent for so long is pinged (a JSON peer after 30 s).
     pub heartbeat: Duration,
-    /// A peer that was silent for so long is given up.
+    /// A native peer that was silent for so long is given up (a JSON peer after 45 s).
     pub heartbeat_timeout: Duration,
-    /// Refuse the JSON dialect. Peers then have to speak from the start, see [`handshake_timeout`](Self::handshake_timeout).
+    /// Refuse the JSON dialect, which is refused with tokens and with TLS in any case. Peers then have to speak from the start, see [`handshake_timeout`](Self::handshake_timeout).
     pub no_json: bool,
     /// Who may come in; `None`: everybody. With tokens the JSON dialect, which has none, is refused.
     pub tokens: Option<Tokens>,

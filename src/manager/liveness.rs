@@ -4,6 +4,8 @@
 //!   silent ── first byte ──▶ greeting ── handshake ──▶ open ── leaves, is refused or breaks the rules ──▶ closing
 //! ```
 //!
+//! Where JSON is spoken, silence is legal: such a connection becomes a session of that dialect (`dialect`) and has its clocks.
+//!
 //! Receiving and sending write down a time and nothing else. Each connection stands in the `agenda` once, and when it is
 //! due it is looked at: that look finds out what has become of it, and when the next look is due. So a connection costs
 //! a few looks a heartbeat, however many messages it carries.

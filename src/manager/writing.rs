@@ -82,7 +82,10 @@ impl Driver {
 
     /// Asks for a sign of life.
     pub(super) fn ping(&mut self, place: u32) {
-        let Some(session) = self.connections.at(place) else { return };
+        let Some(session) = self.connections.at(place).filter(|session| session.speaker.is_some()) else {
+            // Nobody knows yet what it speaks.
+            return;
+        };
         session.say(&ManagerMessage::Ping, &[], Order::Free, &mut self.pool);
         self.touch(place);
     }

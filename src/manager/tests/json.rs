@@ -256,6 +256,18 @@ fn a_manager_that_drains_answers_what_runs_and_says_so() {
 }
 
 #[test]
+fn nothing_is_said_to_who_was_silent_when_the_manager_began_to_drain() {
+    let manager = builder().heartbeat(SHORT).heartbeat_timeout(100 * SHORT).start().unwrap();
+    let mut worker = Json::worker(manager.local_addr(), 1);
+    let mut client = Json::connect(manager.local_addr());
+    client.say(&json!({"command": "push", "rid": "r", "work": ["never ends"]}));
+    worker.hear_of("push");
+    let silent = connect(manager.local_addr());
+    block_on(manager.drain(SILENCE + 5 * SHORT));
+    assert_eq!(read_to_end(&silent), b"", "no tongue is known that it would understand");
+}
+
+#[test]
 fn who_asks_for_more_than_it_reads_is_sent_away() {
     let manager = builder().outbox_pause_bytes(64 * 1024).start().unwrap();
     let _workers: Vec<Json> = (0..40).map(|_| Json::worker(manager.local_addr(), 3)).collect();
