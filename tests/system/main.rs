@@ -21,6 +21,7 @@ mod files;
 mod growth;
 mod harness;
 mod http;
+mod json;
 mod large;
 mod losses;
 mod managers;

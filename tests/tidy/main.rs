@@ -115,6 +115,7 @@ fn machines_are_pure() {
             files.extend(rust_files(&folder));
         }
     }
+    files.extend(rust_files(&root.join("src/manager/json")));
     for file in files {
         if file.components().any(|part| part.as_os_str() == "tests") {
             continue;
@@ -182,6 +183,21 @@ fn the_readme_shows_the_examples() {
         let skipped = |line: &&str| !line.starts_with("//!") && !line.starts_with("#![allow");
         let code = text.lines().filter(skipped).collect::<Vec<_>>().join("\n");
         assert!(readme.contains(code.trim()), "README.md does not show examples/{example}.rs as it is");
+    }
+}
+
+/// So does the page about JSON.
+#[test]
+fn the_page_about_json_shows_its_workers() {
+    let root = root();
+    let page = read(&root.join("docs/json.md"));
+    for worker in ["worker.js", "worker.py"] {
+        let text = read(&root.join("examples/json").join(worker));
+        assert!(page.contains(text.trim()), "docs/json.md does not show {worker} as it is");
+        let is_code =
+            |line: &&str| !line.trim().is_empty() && !line.starts_with("//") && !line.starts_with("\"\"\"");
+        let lines = text.lines().filter(is_code).count();
+        assert!(lines < 45, "{worker} has grown to {lines} lines");
     }
 }
 
