@@ -43,8 +43,12 @@ use tokio::sync::Mutex;
 
 /// The argument that makes our executable a guard.
 const ARGUMENT: &str = "--be-the-guard-of-child-processes";
-/// Set for a guard: a program that does not call [`run_if_asked`] must not start guards of guards without end.
-const VARIABLE: &str = "PROLETARIAT_IS_GUARD";
+
+/// Whether this process was started as a guard. A program that does not call [`run_if_asked`] must not start guards of
+/// guards without end.
+fn is_asked() -> bool {
+    std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT)
+}
 
 /// Starts children. Cheap to clone; the guard process starts with the first child, and ends with the last clone and the
 /// last [`Child`], or with the runtime.

@@ -2,7 +2,8 @@
 
 use super::frame::{Frame, Tag};
 use super::wire::{self, Incoming, STREAMS};
-use super::{ARGUMENT, Program, VARIABLE};
+use super::{Program, is_asked};
+use rustix::fs::FileType;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
 use std::collections::BTreeMap;
 use std::io;
@@ -29,8 +30,10 @@ const GROUP_LIMIT: Duration = Duration::from_millis(500);
 /// Becomes the guard of another process of this program if that is what it was started for; it does not return then. To be
 /// called first thing in `main`, before threads are started and arguments are read.
 pub fn run_if_asked() {
-    let asked = std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT);
-    if !asked || std::env::var_os(VARIABLE).is_none() {
+    let is_socket =
+        |stdin| rustix::fs::fstat(stdin).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_socket());
+    // Whoever types the argument by hand has no socket to give.
+    if !is_asked() || !is_socket(std::io::stdin()) {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -170,11 +173,6 @@ impl Minded {
     fn start(program: &Program, [stdin, stdout, stderr]: [OwnedFd; STREAMS]) -> io::Result<Self> {
         let mut command = Command::new(program.name());
         command.args(&program.words[1..]).stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
-        for (name, _) in std::env::vars_os() {
-            if name.as_bytes().starts_with(b"PROLETARIAT_") {
-                command.env_remove(name);
-            }
-        }
         command.envs(program.variables.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &program.folder {
             command.current_dir(folder);

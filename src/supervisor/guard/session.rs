@@ -2,13 +2,14 @@
 
 use super::frame::{Frame, Tag};
 use super::wire::{self, Incoming};
-use super::{ARGUMENT, Child, Error, Program, VARIABLE};
+use super::{ARGUMENT, Child, Error, Program, is_asked};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -59,7 +60,7 @@ struct Entry {
 impl Session {
     /// Starts a guard and waits until it is there.
     pub(super) async fn start() -> Result<Self, Error> {
-        if std::env::var_os(VARIABLE).is_some() {
+        if is_asked() {
             return Err(Error::NotAsked);
         }
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(Error::guard)?;
@@ -67,9 +68,14 @@ impl Session {
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
         }
+        // The children have what the guard has, so what may be secret does not even get there.
+        for (name, _) in std::env::vars_os() {
+            if name.as_bytes().starts_with(b"PROLETARIAT_") {
+                command.env_remove(name);
+            }
+        }
         let mut guard = command
             .arg(ARGUMENT)
-            .env(VARIABLE, "1")
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
