@@ -25,7 +25,8 @@ impl Scheduler {
             kind: self.kinds.name(row.kind).cloned(),
             run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
             rest,
-            stream: row.flags.stream,
+            // Who wants data may still join a run that is shared.
+            stream: row.flags.stream || row.flags.shared,
             payload: self.payloads.payload(&row.payload),
         }));
         self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });

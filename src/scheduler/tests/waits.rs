@@ -6,7 +6,7 @@ mod harness;
 use harness::{World, jobs_of};
 use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, Offer, Payload, PeerId, WorkResult};
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
-use proletariat_scheduler::{Assign, Config, Event, OutboxLevel};
+use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -160,4 +160,24 @@ fn the_wait_for_a_worker_stands_still_while_a_worker_has_the_job() {
     assert!(world.errors(second).is_empty());
     world.pass_millis(1);
     assert_eq!(world.errors(second), [(0, ErrorCode::AssignTimeout)], "it had not begun");
+}
+
+#[test]
+fn who_joins_a_run_before_its_first_data_gets_them() {
+    let mut world = World::new(holding());
+    let (first, second, third) = (world.client(), world.client(), world.client());
+    let worker = world.worker(Offer::new(1));
+    world.submit(first, keyed("k"), &["x"]);
+    let run = world.assigned_to(worker).remove(0);
+    assert!(run.stream, "the worker has to send what somebody may want who comes later");
+    world.submit(second, JobOptions { stream: true, ..keyed("k") }, &["x"]);
+    let data = |world: &mut World| {
+        let payload = Payload::from_static(b"some");
+        world.tell(Event::Data { worker, assignment: run.assignment, payload });
+        let sent = world.take(|action| matches!(action, Action::Data { .. }));
+        sent.len()
+    };
+    assert_eq!(data(&mut world), 1, "to the second alone");
+    world.submit(third, JobOptions { stream: true, ..keyed("k") }, &["x"]);
+    assert_eq!(data(&mut world), 1, "who joins after the first data gets the outcome only");
 }
