@@ -158,7 +158,6 @@ impl Scheduler {
     }
 
     /// Jobs that may share an execution.
-    #[expect(clippy::too_many_arguments, reason = "what a message says of its jobs")]
     fn submit_keyed(
         &mut self,
         now: Time,
@@ -169,8 +168,7 @@ impl Scheduler {
         options: &JobOptions,
         payloads: &Payloads,
     ) {
-        let mut number = first.0;
-        for payload in payloads.iter() {
+        for (number, payload) in (first.0..).zip(payloads.iter()) {
             let row = new_job(now, client, number, &mut self.counts, options);
             let sequence = row.sequence();
             let job = self.work.insert_job(row);
@@ -180,7 +178,6 @@ impl Scheduler {
             if options.no_wait {
                 self.burst.no_wait.push((job, sequence));
             }
-            number += 1;
         }
     }
 
