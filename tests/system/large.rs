@@ -1,5 +1,7 @@
 //! A payload of 16 MiB is under way, and a small job of the same client on the same worker is hardly slower for it: there and back.
 
+#![allow(clippy::print_stdout, reason = "the figures are the point")]
+
 use crate::harness::Test;
 use proletariat::client::{Client, WorkOptions};
 use proletariat::worker::{Run, Worker};
