@@ -54,7 +54,7 @@ pub fn load(o: &Opts, r: &mut Run, out: &mut Vec<String>) {
     cpu(out, s0, s1, d0, d1, jobs, secs);
     pct(&mut r.cx.lat.take().unwrap_or_default(), out);
     // let the rest come home, so that "every job came back once" is checked
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(20);
     while r.cx.n.done < r.cx.n.submitted && Instant::now() < end {
         r.flush();
         r.turn();
