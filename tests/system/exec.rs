@@ -306,7 +306,7 @@ fn what_cannot_be_meant_is_a_usage_error() {
         (&["-w", "0", "-c", "localhost"], "-w 0 and -c"),
         (&["-c", "localhost:1", "-p", "2"], "which one?"),
         (&["-d", "perhaps"], "perhaps"),
-        (&["--sim-mean", "-1"], "--sim-mean"),
+        (&["--sim-mean=-1"], "expected milliseconds"),
         (&["--depth", "0"], "--depth"),
     ];
     for (words, sentence) in cases {

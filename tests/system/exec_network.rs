@@ -96,7 +96,8 @@ fn a_second_signal_ends_a_helper_at_once() {
     let file = test.path("pids");
     let (server, port) = server(&test, &["-w", "0"]);
     let server = server.feed("a\n");
-    let helper = helper(&test, &port, &["-w", "1", "-x", &telling(&file, "read -r line; sleep 1000")]);
+    let script = telling(&file, "read -r line; sleep 1000");
+    let helper = helper(&test, &port, &["-w", "1", "-x", &script, "--drain-timeout", "20s"]);
     until_children(&file, 1);
     helper.signal(Signal::INT);
     helper.until_it_says("a second signal ends it at once");

@@ -165,12 +165,15 @@ fn help_and_version_are_data() {
 }
 
 /// The tests of options, as text.
-const TESTS: [&str; 12] = [
+const TESTS: [&str; 15] = [
     include_str!("batch.rs"),
     include_str!("calls.rs"),
     include_str!("collect.rs"),
     include_str!("demo.rs"),
     include_str!("encryption.rs"),
+    include_str!("exec.rs"),
+    include_str!("exec_network.rs"),
+    include_str!("exec_worker.rs"),
     include_str!("http.rs"),
     include_str!("managers.rs"),
     include_str!("messages.rs"),
@@ -197,6 +200,7 @@ fn every_option_of_the_help_is_in_a_test() {
                 &["demo", "planner"],
                 &["batch"],
                 &["collect"],
+                &["exec"],
             ],
         ),
     ] {

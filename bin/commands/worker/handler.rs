@@ -220,15 +220,11 @@ impl Chosen {
 
     /// Makes it the worker's. Children that live long have to be minded, and what they say is told until this is dropped.
     pub(super) fn install(self, builder: Builder) -> io::Result<(Builder, Option<(Execution, Forwarder)>)> {
-        if let Self::Exec(exec) = self {
-            let (builder, execution, talker) = exec.install(builder);
-            return Ok((builder, Some((execution, Forwarder::start(talker)?))));
-        }
-        Ok((self.handler(builder), None))
-    }
-
-    fn handler(self, builder: Builder) -> Builder {
-        match self {
+        let builder = match self {
+            Self::Exec(exec) => {
+                let (builder, execution, talker) = exec.install(builder);
+                return Ok((builder, Some((execution, Forwarder::start(talker)?))));
+            }
             Self::Unnamed => {
                 tracing::info!("without a handler of its own it echoes: the result is the payload");
                 builder.handler(Echo)
@@ -239,9 +235,9 @@ impl Chosen {
             Self::Lookup(lookup) => builder.handler(lookup),
             Self::Http(http) => builder.handler(http),
             Self::Run(program) => builder.handler(program),
-            Self::Exec(exec) => exec.install(builder).0,
             Self::Collect(collect) => builder.handler(collect),
-        }
+        };
+        Ok((builder, None))
     }
 }
 
