@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 impl Driver {
     /// Does what the scheduler wants.
+    #[inline]
     pub(super) fn act(&mut self, action: Action, now: Time) {
         match action {
             Action::Assign(assign) => {

@@ -29,6 +29,8 @@ pub struct Ledger {
     bounds: Vec<u32>,
     guaranteed: Vec<u32>,
     held: Vec<u32>,
+    /// The sum of `held`.
+    held_in_all: u32,
 }
 
 impl Ledger {
@@ -94,7 +96,7 @@ impl Ledger {
     /// All held slots together.
     #[must_use]
     pub fn held_in_all(&self) -> u32 {
-        self.held.iter().sum()
+        self.held_in_all
     }
 
     /// The range of a priority: the one with the greatest lower bound that is not above it.
@@ -108,11 +110,13 @@ impl Ledger {
         if self.held.len() <= range {
             self.held.resize(range + 1, 0);
         }
+        self.held_in_all = self.held_in_all - self.held[range] + held;
         self.held[range] = held;
     }
 
     pub(crate) fn take(&mut self, range: usize) -> Slot {
         self.held[range] += 1;
+        self.held_in_all += 1;
         Slot { range: u8::try_from(range).expect("at most 16 ranges") }
     }
 
@@ -121,6 +125,7 @@ impl Ledger {
         let held = &mut self.held[slot.range()];
         assert!(*held > 0, "a slot is given back once");
         *held -= 1;
+        self.held_in_all -= 1;
     }
 }
 
@@ -139,6 +144,9 @@ pub struct Borrowing;
 
 impl Admission for Borrowing {
     fn free(&self, ledger: &Ledger, range: usize) -> u32 {
+        if ledger.rows() == 1 {
+            return ledger.guaranteed(0).saturating_sub(ledger.held_in_all);
+        }
         let (mut guaranteed, mut held, mut free) = (0_u32, 0_u32, u32::MAX);
         for j in 0..ledger.rows() {
             guaranteed += ledger.guaranteed(j);
@@ -174,6 +182,7 @@ impl Admission for Sacred {
 pub fn single_range_maximum(admission: &dyn Admission, ledger: &Ledger, range: usize) -> u32 {
     let mut empty = ledger.clone();
     empty.held.fill(0);
+    empty.held_in_all = 0;
     admission.free(&empty, range)
 }
 

@@ -172,6 +172,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     fn handle_from_peer(&mut self, now: Time, event: Event) {
         let Some(peer) = self.peers.find(event.peer()) else {
             return;

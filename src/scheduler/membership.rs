@@ -228,11 +228,11 @@ impl Scheduler {
     /// Brings the pool and the gate up to date with what a worker can take.
     pub(crate) fn weigh(&mut self, peer: PeerKey) {
         let Self { peers, pools, gate, admission, draining, .. } = self;
-        let level = peers[peer].level;
-        let Some(worker) = peers.worker_mut(peer) else {
+        let peer = &mut peers[peer];
+        let Some(worker) = peer.worker.as_deref_mut() else {
             return;
         };
-        let eligible = !worker.withdrawn && !*draining && level != OutboxLevel::Paused;
+        let eligible = !worker.withdrawn && !*draining && peer.level != OutboxLevel::Paused;
         if !worker.pool.is_none() {
             pools.weigh(worker.pool, worker.place, &worker.ledger, &**admission, eligible);
         }

@@ -55,7 +55,8 @@ fn who_does_not_read_gets_nothing_more_begun_and_loses_nothing() {
 
 #[test]
 fn for_whom_too_much_waits_is_dropped_and_nobody_else_notices() {
-    let manager = builder().max_outbox_bytes(1024 * 1024).start().unwrap();
+    let bound = 1024 * 1024;
+    let manager = builder().outbox_pause_bytes(bound).max_outbox_bytes(bound).start().unwrap();
     let mut worker = Peer::worker(manager.local_addr(), Offer::new(1));
     let (mut slow, mut other) =
         (Peer::join(manager.local_addr(), CLIENT), Peer::join(manager.local_addr(), CLIENT));

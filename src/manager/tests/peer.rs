@@ -156,13 +156,18 @@ impl Peer {
         self.say(&PeerMessage::Submit { first, options, payload_bytes }, payloads);
     }
 
-    /// Executions given to this worker, at least one.
+    /// Executions given to this worker, at least one; what is cancelled before stops.
     pub(super) fn executions(&mut self) -> Vec<(AssignedExecution, Payload)> {
-        match self.hear() {
-            (ManagerMessage::Assign { executions }, payloads) => {
-                executions.into_iter().zip(payloads).collect()
+        loop {
+            match self.hear() {
+                (ManagerMessage::Assign { executions }, payloads) => {
+                    return executions.into_iter().zip(payloads).collect();
+                }
+                (ManagerMessage::Cancel { assignment }, _) => {
+                    self.say(&PeerMessage::Stopped { assignment }, &[]);
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
     }
 

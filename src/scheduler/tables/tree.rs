@@ -32,6 +32,15 @@ impl WeightTree {
         if place < self.leaves() { self.nodes[self.leaves() + place].heaviest } else { 0 }
     }
 
+    /// Gives a place its weight, and tells the one that it had.
+    pub(crate) fn replace(&mut self, place: usize, weight: u32) -> u32 {
+        let before = self.weight(place);
+        if before != weight {
+            self.set(place, weight);
+        }
+        before
+    }
+
     /// Gives a place its weight; the tree grows as needed.
     pub(crate) fn set(&mut self, place: usize, weight: u32) {
         if place >= self.leaves() {

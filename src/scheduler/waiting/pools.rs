@@ -227,8 +227,7 @@ impl Pools {
         let row = &mut self.rows[pool];
         for (range, tree) in row.trees.iter_mut().enumerate() {
             let weight = if eligible { by.free(ledger, range) } else { 0 };
-            more |= weight > tree.weight(place as usize);
-            tree.set(place as usize, weight);
+            more |= weight > tree.replace(place as usize, weight);
         }
         if more {
             self.mark(pool);
