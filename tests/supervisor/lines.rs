@@ -203,7 +203,8 @@ fn an_unwanted_line_ends_its_child_and_grandchild() {
         tell(&lines, &[b"a"]);
         lines.tell(vec![Event::Cancelled { id: LineId(0) }]);
         assert_eq!(gather(&mut ends, 1).await, BTreeMap::from([(0, LineEnd::Stopped)]));
-        assert!(group(pid).is_empty(), "it is told that the work has stopped, and it runs");
+        // All of the group have been killed by now; how long the system takes to bury each of them is its own business.
+        wait_until("the group is gone", || group(pid).is_empty());
     });
 }
 
