@@ -4,8 +4,8 @@ use crate::ledger::Ledger;
 use crate::machine::Scheduler;
 use crate::records::{Place, Run};
 use crate::tables::{ExecutionKey, PeerKey};
-use alloc::collections::BTreeMap;
-use alloc::vec;
+use crate::waiting::{KindSet, Member};
+use alloc::collections::{BTreeMap, BTreeSet};
 
 impl Scheduler {
     /// Recomputes what the tables say of each other.
@@ -122,33 +122,43 @@ impl Scheduler {
 
     /// Pools: the weights are what the admission says, and the heads are those of the lines.
     fn audit_pools(&self) {
-        let mut weights: BTreeMap<u32, vec::Vec<u64>> = BTreeMap::new();
         for key in self.peers.workers() {
-            let (peer, Some(worker)) = (&self.peers[key], self.peers.worker(key)) else {
-                continue;
-            };
-            let pool = self.pools.pool(worker.pool);
-            assert_eq!(pool.members[worker.place as usize], Some(peer.id));
-            assert_eq!(self.pools.key_at(worker.pool, worker.place as usize), key);
-            let eligible =
-                !worker.withdrawn && !self.draining && peer.level != crate::event::OutboxLevel::Paused;
-            let sums = weights.entry(worker.pool.0).or_insert_with(|| vec![0; pool.trees.len()]);
-            for (range, tree) in pool.trees.iter().enumerate() {
-                let weight = tree.weight(worker.place as usize);
-                let free = if eligible { self.admission.free(&worker.ledger, range) } else { 0 };
-                // Slots that came back since the last step are looked at in the next one.
-                assert!(weight == free || worker.unweighed, "the weight of a worker in range {range}");
-                sums[range] += u64::from(weight);
+            if let Some(worker) = self.peers.worker(key) {
+                self.audit_posts(key, worker);
             }
         }
-        for (key, pool) in self.pools.iter() {
-            let sums = weights.get(&key.0).expect("a pool has workers");
-            assert!(pool.trees.iter().zip(sums).all(|(tree, sum)| tree.total() == *sum));
+        for (_, pool) in self.pools.iter() {
+            for bound in pool.workers.bounds() {
+                let (total, one_by_one) = pool.workers.totals(bound);
+                assert_eq!(total, one_by_one, "the weight of a pool at priority {bound}");
+                let open = pool.workers.open_up_to(bound) == Some(bound);
+                assert_eq!(open, total > 0, "a pool is open where somebody has room");
+            }
             let heads = self
                 .lines
                 .iter()
                 .filter(|(_, line)| line.head.is_some() && pool.kinds().takes(line.key.kind));
             assert_eq!(heads.count(), pool.heads.len(), "a pool knows the heads that it serves");
+        }
+    }
+
+    /// Each kind that a worker takes finds it in one pool, with the weight that its ledger allows.
+    fn audit_posts(&self, key: PeerKey, worker: &crate::peers::Worker) {
+        let peer = &self.peers[key];
+        let eligible = !worker.withdrawn && !self.draining && peer.level != crate::event::OutboxLevel::Paused;
+        let mut kinds = BTreeSet::new();
+        for &(pool, spot) in &worker.posts {
+            let pool = self.pools.pool(pool);
+            assert_eq!(pool.workers.member(spot), Some(Member { id: peer.id, key }));
+            if let KindSet::Only(names) = pool.kinds() {
+                assert!(names.iter().all(|kind| kinds.insert(*kind)), "no kind finds a worker twice");
+            }
+            for (range, bound) in worker.ledger.bounds().iter().enumerate() {
+                let weight = pool.workers.weight(*bound, spot);
+                let free = if eligible { self.admission.free(&worker.ledger, range) } else { 0 };
+                // Slots that came back since the last step are looked at in the next one.
+                assert!(weight == free || worker.unweighed, "the weight of a worker in range {range}");
+            }
         }
     }
 

@@ -3,9 +3,9 @@
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
 use crate::records::Place;
-use crate::selector::{Candidate, Candidates, Group, Request};
+use crate::selector::{Candidate, Candidates, Request};
 use crate::tables::{ExecutionKey, PeerKey, PoolKey};
-use crate::waiting::{Head, Pools};
+use crate::waiting::Head;
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 use proletariat_protocol::Time;
@@ -82,13 +82,12 @@ impl Scheduler {
     /// room for it. The pools learn of the line's new head once, at the end.
     fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
         let key = self.lines.line(head.line).key;
-        let range = self.pools.pool(pool).range_of(head.priority.0);
-        let serving = self.pools.serving_in(key.kind, head.priority.0);
+        let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(key.kind).collect();
         let (mut jobs, mut bytes) = (0, 0);
         let mut first = self.first_of(head.line);
         while let Some((sequence, execution)) = first {
             let goes_first = rival.is_none_or(|rival| Head { sequence, ..head } < rival);
-            if !goes_first || self.pools.pool(pool).trees[range].total() == 0 {
+            if !goes_first || self.pools.pool(pool).workers.total(head.priority.0) == 0 {
                 break;
             }
             self.lines.pop(head.line, sequence, execution);
@@ -105,7 +104,7 @@ impl Scheduler {
         self.close_line(head.line, false);
     }
 
-    fn dispatch_shared(&mut self, now: Time, serving: &[(PoolKey, usize)], execution: ExecutionKey) {
+    fn dispatch_shared(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) {
         self.work[execution].set_place(Place::Parked);
         match self.readers(execution) {
             Readers::One => {
@@ -120,7 +119,7 @@ impl Scheduler {
     }
 
     /// Gives an execution that is in no line any more to a worker, or sets it aside; tells which.
-    fn dispatch_one(&mut self, now: Time, serving: &[(PoolKey, usize)], execution: ExecutionKey) -> bool {
+    fn dispatch_one(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> bool {
         match self.choose(now, serving, execution) {
             Choice::Worker(worker) => {
                 self.assign(now, execution, worker);
@@ -154,10 +153,10 @@ impl Scheduler {
         }
     }
 
-    fn choose(&mut self, now: Time, serving: &[(PoolKey, usize)], execution: ExecutionKey) -> Choice {
+    fn choose(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> Choice {
         let Self { pools, work, kinds, aside, selector, random, .. } = self;
         let row = &work[execution];
-        let among = candidates(pools, serving);
+        let among = Candidates::new(pools, serving, row.priority);
         let request = Request {
             kind: kinds.name(row.kind).map(AsRef::as_ref),
             priority: row.priority,
@@ -165,15 +164,13 @@ impl Scheduler {
             attempt: u32::from(row.losses) + 1,
         };
         // A selector of the user's may name somebody who cannot take it any more.
-        let key_of =
-            |candidate: &Candidate| among.place_of(candidate).map(|(pool, place)| pools.key_at(pool, place));
-        let choice = |candidate: Candidate| key_of(&candidate).map_or(Choice::Refused, Choice::Worker);
+        let choice = |candidate: Candidate| among.member(&candidate).map_or(Choice::Refused, Choice::Worker);
         let avoided = aside.avoided(now, execution);
         if avoided.is_empty() {
             return selector.select(&request, &among, random).map_or(Choice::Refused, choice);
         }
         let is_avoided = |candidate: &Candidate| {
-            key_of(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
+            among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
         };
         // A few tries of the selector, then whoever is left: avoiding is rare, and a pause is short.
         for _ in 0..4 {
@@ -192,27 +189,12 @@ impl Scheduler {
         if row.place() != Place::Queued || self.readers(execution) != Readers::One {
             return false;
         }
-        let serving = self.pools.serving_in(row.kind, row.priority);
-        let among = candidates(&self.pools, &serving);
+        let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(row.kind).collect();
+        let among = Candidates::new(&self.pools, &serving, row.priority);
         let avoided = self.aside.avoided(now, execution);
         let is_avoided = |candidate: &Candidate| {
-            let place = among.place_of(candidate);
-            let key = place.map(|(pool, place)| self.pools.key_at(pool, place));
-            key.is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
+            among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
         };
         among.free() > 0 && (avoided.is_empty() || among.iter().any(|candidate| !is_avoided(&candidate)))
     }
-}
-
-/// The workers that have room in these ranges of these pools.
-fn candidates<'a>(pools: &'a Pools, serving: &[(PoolKey, usize)]) -> Candidates<'a> {
-    let mut groups = SmallVec::new();
-    for &(key, range) in serving {
-        let pool = pools.pool(key);
-        let tree = &pool.trees[range];
-        if tree.total() > 0 {
-            groups.push(Group { pool: key, tree, members: &pool.members });
-        }
-    }
-    Candidates { groups }
 }

@@ -8,8 +8,8 @@ use crate::ledger::Ledger;
 use crate::machine::{Loss, Scheduler};
 use crate::outbox::Leaving;
 use crate::peers::{Pause, Worker};
-use crate::tables::{KindKey, PeerKey, PoolKey};
-use crate::waiting::KindSet;
+use crate::tables::{KindKey, PeerKey};
+use crate::waiting::{KindSet, Member, Posts};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -74,7 +74,7 @@ impl Scheduler {
                 None => self.stop_confirmed(key),
             }
         }
-        self.leave_pool(peer);
+        self.leave_pools(peer);
         let worker = self.peers[peer].worker.take().expect("it was there at the beginning");
         assert_eq!(worker.ledger.held_in_all(), 0, "a worker leaves no slot behind");
         self.release_kinds(&worker.offered);
@@ -107,8 +107,7 @@ impl Scheduler {
                     misplaced: false,
                     unweighed: false,
                     start_alarm: Time::NEVER,
-                    pool: PoolKey::NONE,
-                    place: 0,
+                    posts: Posts::new(),
                     assignments: Vec::new(),
                     counted: (0, 0),
                 };
@@ -119,8 +118,8 @@ impl Scheduler {
                 worker.withdrawn = false;
                 let before = core::mem::replace(&mut worker.offered, kinds);
                 let not_mine = core::mem::take(&mut worker.not_mine);
-                // The old class of the pool names these kinds until the worker has left it.
-                self.leave_pool(peer);
+                // The old pools name these kinds until the worker has left them.
+                self.leave_pools(peer);
                 self.release_kinds(&before);
                 not_mine.into_iter().for_each(|kind| self.kinds.release(kind));
             }
@@ -158,14 +157,12 @@ impl Scheduler {
         self.actions.push(Action::ConfirmWithdrawal { worker });
     }
 
-    fn leave_pool(&mut self, peer: PeerKey) {
+    fn leave_pools(&mut self, peer: PeerKey) {
         let Some(worker) = self.peers.worker_mut(peer) else {
             return;
         };
-        let pool = core::mem::replace(&mut worker.pool, PoolKey::NONE);
-        let place = worker.place;
-        if !pool.is_none() {
-            self.pools.leave(pool, place);
+        for (pool, spot) in core::mem::take(&mut worker.posts) {
+            self.pools.leave(pool, spot);
         }
     }
 
@@ -184,14 +181,14 @@ impl Scheduler {
         for peer in core::mem::take(&mut self.burst.misplaced) {
             // It may have left since.
             if self.peers.worker(peer).is_some() {
-                self.enter_pool(peer);
+                self.enter_pools(peer);
             }
         }
     }
 
-    /// Into the pool of those that take the same kinds in the same ranges now.
-    fn enter_pool(&mut self, peer: PeerKey) {
-        self.leave_pool(peer);
+    /// Into the pools of those that take the same kinds now.
+    fn enter_pools(&mut self, peer: PeerKey) {
+        self.leave_pools(peer);
         let id = self.peers[peer].id;
         let Some(worker) = self.peers.worker_mut(peer) else {
             return;
@@ -200,14 +197,12 @@ impl Scheduler {
         let paused = worker.pauses.iter().filter(|(_, pause)| pause.active).map(|(kind, _)| *kind);
         worker.not_mine.iter().copied().chain(paused).for_each(|kind| kinds.exclude(kind));
         let bounds = worker.ledger.bounds().to_vec();
-        let (pool, new) = self.pools.open(kinds, &bounds);
-        let place = self.pools.enter(pool, peer, id);
+        let (posts, opened) = self.pools.enter(kinds, &bounds, Member { id, key: peer });
         if let Some(worker) = self.peers.worker_mut(peer) {
-            worker.pool = pool;
-            worker.place = place;
+            worker.posts = posts;
             worker.misplaced = false;
         }
-        if new {
+        for pool in opened {
             self.show_lines(pool);
         }
         self.weigh(peer);
@@ -233,8 +228,8 @@ impl Scheduler {
             return;
         };
         let eligible = !worker.withdrawn && !*draining && peer.level != OutboxLevel::Paused;
-        if !worker.pool.is_none() {
-            pools.weigh(worker.pool, worker.place, &worker.ledger, &**admission, eligible);
+        for &(pool, spot) in &worker.posts {
+            pools.weigh(pool, spot, &worker.ledger, &**admission, eligible);
         }
         let slots = u64::from(worker.ledger.slots());
         let free = slots.saturating_sub(u64::from(worker.ledger.held_in_all()));

@@ -3,8 +3,8 @@
 use crate::event::{Abilities, Joined, OutboxLevel};
 use crate::ledger::Ledger;
 use crate::outbox::Leaving;
-use crate::tables::{AssignmentKey, JobNumbers, KindKey, Numbering, PeerKey, PoolKey, Slab};
-use crate::waiting::KindSet;
+use crate::tables::{AssignmentKey, JobNumbers, KindKey, Numbering, PeerKey, Slab};
+use crate::waiting::{KindSet, Posts};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -62,8 +62,8 @@ pub(crate) struct Worker {
     pub(crate) unweighed: bool,
     /// When to look for starts that were not reported; never: no look is due.
     pub(crate) start_alarm: Time,
-    pub(crate) pool: PoolKey,
-    pub(crate) place: u32,
+    /// The pools that it stands in.
+    pub(crate) posts: Posts,
     pub(crate) assignments: Vec<AssignmentKey>,
     pub(crate) leaving: Leaving,
     /// What the gate counts of it: slots offered, and slots free.

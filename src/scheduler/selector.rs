@@ -1,6 +1,7 @@
 //! Which of the workers that may take an execution gets it.
 
-use crate::tables::{PoolKey, WeightTree};
+use crate::tables::{PeerKey, PoolKey};
+use crate::waiting::{Pool, Pools, Spot};
 use core::fmt;
 use proletariat_protocol::PeerId;
 use rand::{Rng, RngExt};
@@ -59,45 +60,45 @@ pub struct Candidate {
     pub free: u32,
     /// Where it stands.
     pool: PoolKey,
-    place: u32,
-}
-
-/// The workers of one pool, as seen from one priority range.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Group<'a> {
-    pub(crate) pool: PoolKey,
-    pub(crate) tree: &'a WeightTree,
-    pub(crate) members: &'a [Option<PeerId>],
+    spot: Spot,
 }
 
 /// The workers that may take the execution. The list can be walked; the other questions cost O(log n).
 #[derive(Debug)]
 pub struct Candidates<'a> {
-    pub(crate) groups: smallvec::SmallVec<[Group<'a>; 4]>,
+    pools: &'a Pools,
+    serving: &'a [PoolKey],
+    priority: u32,
 }
 
-impl Candidates<'_> {
+impl<'a> Candidates<'a> {
+    /// The workers in these pools that have room at a priority.
+    pub(crate) fn new(pools: &'a Pools, serving: &'a [PoolKey], priority: u32) -> Self {
+        Self { pools, serving, priority }
+    }
+
+    fn pools(&self) -> impl Iterator<Item = (PoolKey, &'a Pool)> {
+        self.serving.iter().map(|pool| (*pool, self.pools.pool(*pool)))
+    }
+
     /// Each of them, in an order that has no meaning but is the same each time. Costs O(workers).
     pub fn iter(&self) -> impl Iterator<Item = Candidate> {
-        self.groups.iter().flat_map(|group| {
-            (0..group.members.len())
-                .filter(|place| group.tree.weight(*place) > 0)
-                .filter_map(|place| group.candidate(place))
+        self.pools().flat_map(move |(key, pool)| {
+            pool.workers.open_spots(self.priority).filter_map(move |spot| self.candidate(key, spot))
         })
     }
 
-    /// The pool and the place there of a candidate, if it still is one.
-    pub(crate) fn place_of(&self, candidate: &Candidate) -> Option<(PoolKey, usize)> {
-        let group = self.groups.iter().find(|group| group.pool == candidate.pool)?;
-        let place = candidate.place as usize;
-        let still = *group.members.get(place)? == Some(candidate.worker) && group.tree.weight(place) > 0;
-        still.then_some((group.pool, place))
+    /// Who a candidate is, if it still is one.
+    pub(crate) fn member(&self, candidate: &Candidate) -> Option<PeerKey> {
+        let pool = self.serving.contains(&candidate.pool).then(|| self.pools.get(candidate.pool))??;
+        let member = pool.workers.member(candidate.spot).filter(|member| member.id == candidate.worker)?;
+        (pool.workers.weight(self.priority, candidate.spot) > 0).then_some(member.key)
     }
 
     /// The slots that all of them together could still give the range.
     #[must_use]
     pub fn free(&self) -> u64 {
-        self.groups.iter().map(|group| group.tree.total()).sum()
+        self.pools().map(|(_, pool)| pool.workers.total(self.priority)).sum()
     }
 
     /// One at random, in proportion to the slots that it could still give.
@@ -107,11 +108,11 @@ impl Candidates<'_> {
             return None;
         }
         let mut at = random.random_range(0..total);
-        for group in &self.groups {
-            if at < group.tree.total() {
-                return group.candidate(group.tree.at_weight(at));
+        for (key, pool) in self.pools() {
+            if let Some(spot) = pool.workers.at_weight(self.priority, at) {
+                return self.candidate(key, spot);
             }
-            at -= group.tree.total();
+            at -= pool.workers.total(self.priority);
         }
         None
     }
@@ -120,8 +121,8 @@ impl Candidates<'_> {
     #[must_use]
     pub fn most_free(&self) -> Option<Candidate> {
         let mut best: Option<Candidate> = None;
-        for group in &self.groups {
-            let found = group.tree.heaviest().and_then(|(place, _)| group.candidate(place));
+        for (key, pool) in self.pools() {
+            let found = pool.workers.heaviest(self.priority).and_then(|(spot, _)| self.candidate(key, spot));
             if found.is_some_and(|found| best.is_none_or(|best| found.free > best.free)) {
                 best = found;
             }
@@ -130,29 +131,24 @@ impl Candidates<'_> {
     }
 
     /// The next one after a place in the round, and its place.
-    fn next_after(&self, last: Option<(PoolKey, usize)>) -> Option<((PoolKey, usize), Candidate)> {
-        let start = last.and_then(|(pool, _)| self.groups.iter().position(|group| group.pool == pool));
-        let count = self.groups.len();
+    fn next_after(&self, last: Option<(PoolKey, Spot)>) -> Option<((PoolKey, Spot), Candidate)> {
+        let start = last.and_then(|(pool, _)| self.serving.iter().position(|other| *other == pool));
+        let count = self.serving.len();
         let first = start.unwrap_or(0);
         for step in 0..=count {
-            let group = &self.groups[(first + step) % count];
-            let from = match last {
-                Some((pool, place)) if step == 0 && pool == group.pool => place + 1,
-                _ => 0,
-            };
-            if let Some(place) = group.tree.next_from(from) {
-                return group.candidate(place).map(|candidate| ((group.pool, place), candidate));
+            let key = *self.serving.get((first + step) % count.max(1))?;
+            let from = last.filter(|(pool, _)| step == 0 && *pool == key).map(|(_, spot)| spot);
+            if let Some(spot) = self.pools.pool(key).workers.next_after(self.priority, from) {
+                return self.candidate(key, spot).map(|candidate| ((key, spot), candidate));
             }
         }
         None
     }
-}
 
-impl Group<'_> {
-    fn candidate(&self, place: usize) -> Option<Candidate> {
-        let (pool, free) = (self.pool, self.tree.weight(place));
-        let at = u32::try_from(place).expect("fewer workers than connections");
-        self.members[place].map(|worker| Candidate { worker, free, pool, place: at })
+    fn candidate(&self, pool: PoolKey, spot: Spot) -> Option<Candidate> {
+        let workers = &self.pools.pool(pool).workers;
+        let worker = workers.member(spot)?.id;
+        Some(Candidate { worker, free: workers.weight(self.priority, spot), pool, spot })
     }
 }
 
@@ -190,7 +186,7 @@ impl Selector for TwoChoices {
 /// One after the other.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundRobin {
-    last: Option<(PoolKey, usize)>,
+    last: Option<(PoolKey, Spot)>,
 }
 
 impl Selector for RoundRobin {

@@ -4,8 +4,9 @@
 
 use alloc::vec::Vec;
 
+/// What some places have together: a place of its own, a part of a tree, or a whole one.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
-struct Node {
+pub(crate) struct Weights {
     sum: u64,
     heaviest: u32,
 }
@@ -14,20 +15,25 @@ struct Node {
 #[derive(Debug, Default)]
 pub(crate) struct WeightTree {
     /// A complete binary tree: the root is 1, the leaves are the last half.
-    nodes: Vec<Node>,
+    nodes: Vec<Weights>,
 }
 
 impl WeightTree {
     /// The sum of all weights.
     pub(crate) fn total(&self) -> u64 {
-        self.nodes.get(1).map_or(0, |root| root.sum)
+        self.root().sum
+    }
+
+    /// What all places have together.
+    pub(crate) fn root(&self) -> Weights {
+        self.nodes.get(1).copied().unwrap_or_default()
     }
 
     fn leaves(&self) -> usize {
         self.nodes.len() / 2
     }
 
-    /// The weight of a place.
+    /// The weight of a place; the heaviest of them, if it has those of a tree.
     pub(crate) fn weight(&self, place: usize) -> u32 {
         if place < self.leaves() { self.nodes[self.leaves() + place].heaviest } else { 0 }
     }
@@ -43,18 +49,23 @@ impl WeightTree {
 
     /// Gives a place its weight; the tree grows as needed.
     pub(crate) fn set(&mut self, place: usize, weight: u32) {
+        self.put(place, Weights { sum: u64::from(weight), heaviest: weight });
+    }
+
+    /// Gives a place the weights of a whole tree: it is picked by their sum, and ranked by the heaviest of them.
+    pub(crate) fn put(&mut self, place: usize, weights: Weights) {
         if place >= self.leaves() {
-            if weight == 0 {
+            if weights.sum == 0 {
                 return;
             }
             self.grow(place + 1);
         }
         let mut at = self.leaves() + place;
-        self.nodes[at] = Node { sum: u64::from(weight), heaviest: weight };
+        self.nodes[at] = weights;
         while at > 1 {
             at /= 2;
             let (left, right) = (self.nodes[2 * at], self.nodes[2 * at + 1]);
-            let node = Node { sum: left.sum + right.sum, heaviest: left.heaviest.max(right.heaviest) };
+            let node = Weights { sum: left.sum + right.sum, heaviest: left.heaviest.max(right.heaviest) };
             if self.nodes[at] == node {
                 break;
             }
@@ -63,15 +74,15 @@ impl WeightTree {
     }
 
     fn grow(&mut self, places: usize) {
-        let old: Vec<u32> = (0..self.leaves()).map(|place| self.weight(place)).collect();
-        self.nodes = alloc::vec![Node::default(); 2 * places.next_power_of_two()];
-        for (place, weight) in old.into_iter().enumerate().filter(|(_, weight)| *weight > 0) {
-            self.set(place, weight);
+        let old = self.nodes.split_off(self.leaves());
+        self.nodes = alloc::vec![Weights::default(); 2 * places.next_power_of_two()];
+        for (place, weights) in old.into_iter().enumerate().filter(|(_, weights)| weights.sum > 0) {
+            self.put(place, weights);
         }
     }
 
-    /// The place in which the `at`-th unit of weight lies (`at` below [`total`](Self::total)).
-    pub(crate) fn at_weight(&self, mut at: u64) -> usize {
+    /// The place in which the `at`-th unit of weight lies (`at` below [`total`](Self::total)), and which one it is there.
+    pub(crate) fn at_weight(&self, mut at: u64) -> (usize, u64) {
         assert!(at < self.total(), "a point beyond the total weight");
         let mut node = 1;
         while node < self.leaves() {
@@ -82,7 +93,7 @@ impl WeightTree {
                 node += 1;
             }
         }
-        node - self.leaves()
+        (node - self.leaves(), at)
     }
 
     /// The first place that has the largest weight, with that weight; `None` if all are 0.
@@ -104,7 +115,7 @@ impl WeightTree {
     /// The first place from `from` on that has a weight.
     pub(crate) fn next_from(&self, from: usize) -> Option<usize> {
         let before: u64 = self.sum_before(from);
-        if before < self.total() { Some(self.at_weight(before)) } else { None }
+        if before < self.total() { Some(self.at_weight(before).0) } else { None }
     }
 
     fn sum_before(&self, place: usize) -> u64 {
@@ -145,8 +156,9 @@ mod tests {
                 }
                 let mut at = 0;
                 for (place, weight) in list.iter().enumerate().filter(|(_, w)| **w > 0) {
-                    prop_assert_eq!(tree.at_weight(at), place);
-                    prop_assert_eq!(tree.at_weight(at + u64::from(*weight) - 1), place);
+                    prop_assert_eq!(tree.at_weight(at), (place, 0));
+                    let last = u64::from(*weight) - 1;
+                    prop_assert_eq!(tree.at_weight(at + last), (place, last));
                     at += u64::from(*weight);
                 }
             }

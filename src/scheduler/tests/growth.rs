@@ -155,3 +155,33 @@ fn clocks_cost_little() {
     let large = best(|| Fleet::new(4, |_| Offer::new(25)).run(JOBS, clocks));
     assert_flat("three clocks a job", small, large);
 }
+
+#[test]
+fn a_job_costs_the_same_whether_offers_are_alike_or_all_differ() {
+    let alike = best(|| Fleet::new(500, |_| Offer::new(4).guarantee(7, 1)).run(JOBS, plain));
+    let bounds = best(|| Fleet::new(500, |peer| Offer::new(4).guarantee(peer as u32, 1)).run(JOBS, plain));
+    assert_flat("500 different bounds", alike, bounds);
+    let kinds = best(|| {
+        let offer = |peer| Offer::new(4).kinds([String::from("common"), format!("own-{peer}")]);
+        Fleet::new(500, offer)
+            .run(JOBS, |_| JobOptions { kind: Some("common".into()), ..JobOptions::default() })
+    });
+    assert_flat("500 different sets of kinds", alike, kinds);
+}
+
+#[test]
+fn many_lines_are_not_shown_to_as_many_pools_as_there_are_workers() {
+    let fill = |bound: fn(u64) -> u32| {
+        best(|| {
+            let begin = Instant::now();
+            let mut fleet = Fleet::new(200, |peer| Offer::new(1).guarantee(bound(peer), 1));
+            for priority in 0..20_000 {
+                fleet.submit(1, &JobOptions { priority, ..JobOptions::default() });
+            }
+            fleet.poll();
+            drop(fleet);
+            begin.elapsed().as_nanos() as f64 / 20_000.0
+        })
+    };
+    assert_flat("20,000 lines and 200 offers", fill(|_| 7), fill(|peer| peer as u32));
+}

@@ -1,9 +1,16 @@
 //! What waits, and for whom: the lines of queued executions and the pools of workers that serve them.
 
+mod classes;
+mod index;
+mod kind_set;
 mod lines;
+mod pool;
 mod pools;
 
+pub(crate) use classes::{Member, Spot};
+pub(crate) use kind_set::KindSet;
 #[cfg(test)]
 pub(crate) use lines::Entry;
 pub(crate) use lines::{LineKey, Lines};
-pub(crate) use pools::{Head, KindSet, Pools};
+pub(crate) use pool::{Head, Pool};
+pub(crate) use pools::{Pools, Posts};

@@ -1,105 +1,30 @@
-//! Pools: workers that take the same kinds in the same priority ranges.
+//! Pools: workers that take the same kinds.
 //!
-//! Workers of one pool differ only in their free slots, so one weight tree a range answers for all of them, and the heads
-//! of the lines that the pool serves stand in one order. A pass of the dispatch looks at pools, never at workers or at kinds
-//! that wait in vain.
+//! A pass of the dispatch looks at pools, never at workers or at kinds that wait in vain. Each pool has the heads of the
+//! lines that it serves in one order, so a line's new head is told to all pools that serve its kind, and a job asks them all: there must be few.
+//! Where workers take the same kinds they share a pool. Where many take different sets that have a kind in common, each stands in a
+//! pool of every single kind that it takes.
 
+use super::classes::{Member, Spot};
+use super::kind_set::KindSet;
+use super::pool::{Head, Pool};
 use crate::ledger::{Admission, Ledger};
-use crate::tables::{FifoKey, KindKey, NO_KIND, PeerKey, PoolKey, Slab, WeightTree};
+use crate::tables::{KindKey, NO_KIND, PoolKey, Slab};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::cmp::Reverse;
-use proletariat_protocol::PeerId;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
-/// What a pool takes. [`NO_KIND`] is a member like any other.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum KindSet {
-    Only(BTreeSet<KindKey>),
-    AnyBut(BTreeSet<KindKey>),
-}
+/// So many pools may serve a kind before further sets of kinds are taken apart.
+const SETS_MAX: usize = 16;
 
-impl KindSet {
-    pub(crate) fn takes(&self, kind: KindKey) -> bool {
-        match self {
-            Self::Only(kinds) => kinds.contains(&kind),
-            Self::AnyBut(kinds) => !kinds.contains(&kind),
-        }
-    }
-
-    /// The set without a kind.
-    pub(crate) fn exclude(&mut self, kind: KindKey) {
-        match self {
-            Self::Only(kinds) => kinds.remove(&kind),
-            Self::AnyBut(kinds) => kinds.insert(kind),
-        };
-    }
-}
-
-/// The first execution of a line, in the order of dispatch: the most urgent first, then the earliest.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Head {
-    pub(crate) priority: Reverse<u32>,
-    pub(crate) sequence: u64,
-    pub(crate) line: FifoKey,
-}
-
-type Class = (KindSet, Vec<u32>);
-
-#[derive(Debug)]
-pub(crate) struct Pool {
-    class: Class,
-    pub(crate) trees: Vec<WeightTree>,
-    pub(crate) members: Vec<Option<PeerId>>,
-    keys: Vec<PeerKey>,
-    vacant: Vec<u32>,
-    live: usize,
-    pub(crate) heads: BTreeSet<Head>,
-    dirty: bool,
-}
-
-impl Pool {
-    pub(crate) fn kinds(&self) -> &KindSet {
-        &self.class.0
-    }
-
-    /// The range of a priority here.
-    pub(crate) fn range_of(&self, priority: u32) -> usize {
-        self.class.1.partition_point(|bound| *bound <= priority) - 1
-    }
-
-    /// The first head that somebody here could take now.
-    pub(crate) fn best(&self) -> Option<Head> {
-        self.first_head(|_| true)
-    }
-
-    /// The same of all lines but one.
-    pub(crate) fn best_but(&self, line: FifoKey) -> Option<Head> {
-        self.first_head(|head| head.line != line)
-    }
-
-    /// A line has one head at most, so no more than one is passed over.
-    fn first_head(&self, counts: impl Fn(&Head) -> bool) -> Option<Head> {
-        for range in (0..self.trees.len()).rev() {
-            if self.trees[range].total() == 0 {
-                continue;
-            }
-            let top = self.class.1.get(range + 1).map_or(u32::MAX, |next| next - 1);
-            let from = Head { priority: Reverse(top), sequence: 0, line: FifoKey(0) };
-            let found = self.heads.range(from..).find(|head| counts(head));
-            if let Some(head) = found.filter(|head| head.priority.0 >= self.class.1[range]) {
-                return Some(*head);
-            }
-        }
-        None
-    }
-}
+/// The pools that a worker stands in, with its spot in each. Nearly always it is one.
+pub(crate) type Posts = SmallVec<[(PoolKey, Spot); 1]>;
 
 /// All pools.
 #[derive(Debug)]
 pub(crate) struct Pools {
     rows: Slab<PoolKey, Pool>,
-    by_class: BTreeMap<Class, PoolKey>,
+    by_kinds: BTreeMap<KindSet, PoolKey>,
     /// Pools of named kinds, by kind.
     named: BTreeMap<KindKey, Vec<PoolKey>>,
     /// Pools of any kind.
@@ -112,7 +37,7 @@ impl Pools {
     pub(crate) const fn new() -> Self {
         Self {
             rows: Slab::new(),
-            by_class: BTreeMap::new(),
+            by_kinds: BTreeMap::new(),
             named: BTreeMap::new(),
             any: Vec::new(),
             dirty: Vec::new(),
@@ -138,28 +63,44 @@ impl Pools {
         named.into_iter().flatten().copied().chain(any)
     }
 
-    /// The pools that take a kind, each with its range of a priority.
-    pub(crate) fn serving_in(&self, kind: KindKey, priority: u32) -> SmallVec<[(PoolKey, usize); 4]> {
-        self.serving(kind).map(|pool| (pool, self.rows[pool].range_of(priority))).collect()
+    /// The sets of kinds under whose pools a worker goes that takes these: together they are these, and none is in two.
+    fn homes(&self, kinds: KindSet) -> SmallVec<[KindSet; 1]> {
+        let KindSet::Only(names) = &kinds else { return smallvec![kinds] };
+        let serving = |kind: &KindKey| self.named.get(kind).map_or(0, Vec::len);
+        let most = names.iter().map(serving).max().unwrap_or(0);
+        // To stand in more pools than a job has to ask would be dearer than one pool more.
+        if most < SETS_MAX || names.len() > most || names.len() < 2 || self.by_kinds.contains_key(&kinds) {
+            return smallvec![kinds];
+        }
+        names.iter().map(|kind| KindSet::Only(BTreeSet::from([*kind]))).collect()
     }
 
-    /// The pool of a class, made if need be; tells whether it is new.
-    pub(crate) fn open(&mut self, kinds: KindSet, bounds: &[u32]) -> (PoolKey, bool) {
-        let class = (kinds, bounds.to_vec());
-        if let Some(&pool) = self.by_class.get(&class) {
-            return (pool, false);
+    /// A worker joins the pools that it belongs to, with no weight yet. Pools that are new come second: no line is shown to
+    /// them yet.
+    pub(crate) fn enter(
+        &mut self,
+        kinds: KindSet,
+        bounds: &[u32],
+        member: Member,
+    ) -> (Posts, SmallVec<[PoolKey; 1]>) {
+        let (mut posts, mut opened) = (Posts::new(), SmallVec::new());
+        for kinds in self.homes(kinds) {
+            let pool = match self.by_kinds.get(&kinds) {
+                Some(&pool) => pool,
+                None => {
+                    let pool = self.open(kinds);
+                    opened.push(pool);
+                    pool
+                }
+            };
+            posts.push((pool, self.rows[pool].workers.enter(bounds, member)));
         }
-        let pool = self.rows.insert(Pool {
-            class: class.clone(),
-            trees: bounds.iter().map(|_| WeightTree::default()).collect(),
-            members: Vec::new(),
-            keys: Vec::new(),
-            vacant: Vec::new(),
-            live: 0,
-            heads: BTreeSet::new(),
-            dirty: false,
-        });
-        match &class.0 {
+        (posts, opened)
+    }
+
+    fn open(&mut self, kinds: KindSet) -> PoolKey {
+        let pool = self.rows.insert(Pool::new(kinds.clone()));
+        match &kinds {
             KindSet::Only(kinds) => {
                 for kind in kinds {
                     self.named.entry(*kind).or_default().push(pool);
@@ -167,67 +108,45 @@ impl Pools {
             }
             KindSet::AnyBut(_) => self.any.push(pool),
         }
-        self.by_class.insert(class, pool);
-        (pool, true)
+        self.by_kinds.insert(kinds, pool);
+        pool
     }
 
-    /// A worker joins a pool with no weight yet; its place there.
-    pub(crate) fn enter(&mut self, pool: PoolKey, worker: PeerKey, id: PeerId) -> u32 {
+    /// A worker leaves a pool; a pool without workers goes.
+    pub(crate) fn leave(&mut self, pool: PoolKey, spot: Spot) {
         let row = &mut self.rows[pool];
-        row.live += 1;
-        match row.vacant.pop() {
-            Some(place) => {
-                row.members[place as usize] = Some(id);
-                row.keys[place as usize] = worker;
-                place
-            }
-            None => {
-                row.members.push(Some(id));
-                row.keys.push(worker);
-                u32::try_from(row.members.len() - 1).expect("fewer workers than connections")
-            }
+        row.workers.leave(spot);
+        if !row.workers.is_empty() {
+            return;
         }
-    }
-
-    /// A worker leaves its pool; a pool without workers goes.
-    pub(crate) fn leave(&mut self, pool: PoolKey, place: u32) {
-        let row = &mut self.rows[pool];
-        for tree in &mut row.trees {
-            tree.set(place as usize, 0);
-        }
-        row.members[place as usize] = None;
-        row.vacant.push(place);
-        row.live -= 1;
-        if row.live == 0 {
-            let row = self.rows.remove(pool).expect("it was there a line ago");
-            self.by_class.remove(&row.class);
-            if let KindSet::Only(kinds) = &row.class.0 {
-                for kind in kinds {
-                    let list = self.named.get_mut(kind).expect("a named pool is listed by each of its kinds");
-                    list.retain(|other| *other != pool);
-                    if list.is_empty() {
-                        self.named.remove(kind);
-                    }
+        let row = self.rows.remove(pool).expect("it was there a line ago");
+        self.by_kinds.remove(&row.kinds);
+        if let KindSet::Only(kinds) = &row.kinds {
+            for kind in kinds {
+                let list = self.named.get_mut(kind).expect("a named pool is listed by each of its kinds");
+                list.retain(|other| *other != pool);
+                if list.is_empty() {
+                    self.named.remove(kind);
                 }
             }
-            self.any.retain(|other| *other != pool);
         }
+        self.any.retain(|other| *other != pool);
     }
 
     /// What each range could still take on a worker, as its ledger stands; nothing if it is not eligible.
     pub(crate) fn weigh(
         &mut self,
         pool: PoolKey,
-        place: u32,
+        spot: Spot,
         ledger: &Ledger,
         by: &dyn Admission,
         eligible: bool,
     ) {
         let mut more = false;
         let row = &mut self.rows[pool];
-        for (range, tree) in row.trees.iter_mut().enumerate() {
+        for range in 0..row.workers.ranges(spot) {
             let weight = if eligible { by.free(ledger, range) } else { 0 };
-            more |= weight > tree.replace(place as usize, weight);
+            more |= weight > row.workers.set(spot, range, weight);
         }
         if more {
             self.mark(pool);
@@ -283,10 +202,5 @@ impl Pools {
             self.rows[*pool].dirty = false;
         }
         dirty
-    }
-
-    /// Who is at a place of a pool.
-    pub(crate) fn key_at(&self, pool: PoolKey, place: usize) -> PeerKey {
-        self.rows[pool].keys[place]
     }
 }

@@ -1,0 +1,315 @@
+//! The workers of a pool, in classes: those of one class have the same priority ranges.
+//!
+//! Workers of one class differ only in their free slots, so one weight tree a range answers for all of them. A few classes are
+//! looked at one by one; many are looked up in an index.
+
+use super::index::{Index, Node, Post};
+use crate::tables::{PeerKey, WeightTree};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use proletariat_protocol::PeerId;
+
+/// So many classes are looked at one by one.
+const LOOSE_MAX: usize = 16;
+
+/// Where a worker stands in its pool.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Spot {
+    class: u32,
+    place: u32,
+}
+
+/// A worker, as its pool knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: PeerId,
+    pub(crate) key: PeerKey,
+}
+
+/// One priority range of a class.
+#[derive(Debug, Default)]
+pub(super) struct Range {
+    /// What each worker could still take.
+    pub(super) tree: WeightTree,
+    /// Where the index knows it; nowhere while the class is loose.
+    pub(super) posts: Vec<Post>,
+}
+
+/// Workers with the same ranges.
+#[derive(Debug)]
+pub(super) struct Class {
+    /// The lower bounds of the ranges, from 0 upwards.
+    pub(super) bounds: Vec<u32>,
+    pub(super) ranges: Vec<Range>,
+    members: Vec<Option<Member>>,
+    vacant: Vec<u32>,
+}
+
+impl Class {
+    fn new(bounds: &[u32]) -> Self {
+        Self {
+            bounds: bounds.to_vec(),
+            ranges: bounds.iter().map(|_| Range::default()).collect(),
+            members: Vec::new(),
+            vacant: Vec::new(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.vacant.len() == self.members.len()
+    }
+
+    fn range_of(&self, priority: u32) -> usize {
+        self.bounds.partition_point(|bound| *bound <= priority) - 1
+    }
+
+    fn tree(&self, priority: u32) -> &WeightTree {
+        &self.ranges[self.range_of(priority)].tree
+    }
+
+    /// The highest priority up to this one for which there is weight.
+    fn open_up_to(&self, priority: u32) -> Option<u32> {
+        let own = self.range_of(priority);
+        let range = (0..=own).rev().find(|range| self.ranges[*range].tree.total() > 0)?;
+        Some(if range == own { priority } else { self.bounds[range + 1] - 1 })
+    }
+}
+
+/// Where there is weight for a priority: a class that is loose, or a node of the index.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Loose(u32, &'a WeightTree),
+    Indexed(&'a Node),
+}
+
+impl Part<'_> {
+    fn tree(&self) -> &WeightTree {
+        match self {
+            Part::Loose(_, tree) => tree,
+            Part::Indexed(node) => &node.tree,
+        }
+    }
+
+    fn class_at(&self, place: usize) -> u32 {
+        match self {
+            Part::Loose(class, _) => *class,
+            Part::Indexed(node) => node.class_at(place),
+        }
+    }
+}
+
+/// All classes of a pool.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    rows: Vec<Option<Class>>,
+    vacant: Vec<u32>,
+    by_bounds: BTreeMap<Vec<u32>, u32>,
+    /// Those that the index does not know.
+    loose: Vec<u32>,
+    index: Option<Index>,
+    /// Classes that the index knows and that are no more.
+    void: usize,
+}
+
+impl Classes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_bounds.is_empty()
+    }
+
+    fn class(&self, class: u32) -> &Class {
+        self.rows[class as usize].as_ref().expect("a class lives as long as its workers")
+    }
+
+    /// A worker joins with no weight yet.
+    pub(crate) fn enter(&mut self, bounds: &[u32], member: Member) -> Spot {
+        let class = match self.by_bounds.get(bounds) {
+            Some(&class) => class,
+            None => self.open(bounds),
+        };
+        let row = self.rows[class as usize].as_mut().expect("found or made a line ago");
+        let place = row.vacant.pop().unwrap_or_else(|| {
+            row.members.push(None);
+            u32::try_from(row.members.len() - 1).expect("fewer workers than connections")
+        });
+        row.members[place as usize] = Some(member);
+        Spot { class, place }
+    }
+
+    fn open(&mut self, bounds: &[u32]) -> u32 {
+        let class = self.vacant.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            u32::try_from(self.rows.len() - 1).expect("no more classes than workers")
+        });
+        self.rows[class as usize] = Some(Class::new(bounds));
+        self.by_bounds.insert(bounds.to_vec(), class);
+        self.loose.push(class);
+        if self.loose.len() > LOOSE_MAX {
+            self.index_all();
+        }
+        class
+    }
+
+    /// A worker leaves; a class without workers goes.
+    pub(crate) fn leave(&mut self, spot: Spot) {
+        for range in 0..self.class(spot.class).ranges.len() {
+            self.set(spot, range, 0);
+        }
+        let row = self.rows[spot.class as usize].as_mut().expect("its worker was here a line ago");
+        row.members[spot.place as usize] = None;
+        row.vacant.push(spot.place);
+        if row.is_empty() {
+            self.close(spot.class);
+        }
+    }
+
+    fn close(&mut self, class: u32) {
+        let row = self.rows[class as usize].take().expect("closed once");
+        self.by_bounds.remove(&row.bounds);
+        self.vacant.push(class);
+        let loose = self.loose.len();
+        self.loose.retain(|other| *other != class);
+        self.void += usize::from(self.loose.len() == loose);
+        if self.void > LOOSE_MAX.max(self.by_bounds.len()) {
+            self.index_all();
+        }
+    }
+
+    /// Makes the index anew; few classes need none.
+    fn index_all(&mut self) {
+        self.void = 0;
+        self.loose.clear();
+        if self.by_bounds.len() <= LOOSE_MAX {
+            self.index = None;
+            self.loose.extend(self.by_bounds.values());
+            let ranges = self.rows.iter_mut().flatten().flat_map(|class| &mut class.ranges);
+            ranges.for_each(|range| range.posts = Vec::new());
+        } else {
+            let rows = (0_u32..).zip(&mut self.rows);
+            self.index = Some(Index::build(rows.filter_map(|(class, row)| Some((class, row.as_mut()?)))));
+        }
+    }
+
+    /// What a worker could still take in a range of its own; tells what that was before.
+    pub(crate) fn set(&mut self, spot: Spot, range: usize, weight: u32) -> u32 {
+        let class = self.rows[spot.class as usize].as_mut().expect("a class lives as long as its workers");
+        let Range { tree, posts } = &mut class.ranges[range];
+        let before = tree.replace(spot.place as usize, weight);
+        if before != weight
+            && !posts.is_empty()
+            && let Some(index) = &mut self.index
+        {
+            index.write(posts, tree);
+        }
+        before
+    }
+
+    /// How many ranges a worker has.
+    pub(crate) fn ranges(&self, spot: Spot) -> usize {
+        self.class(spot.class).ranges.len()
+    }
+
+    /// Who stands at a spot.
+    pub(crate) fn member(&self, spot: Spot) -> Option<Member> {
+        *self.rows.get(spot.class as usize)?.as_ref()?.members.get(spot.place as usize)?
+    }
+
+    /// What the worker at a spot could still take at a priority.
+    pub(crate) fn weight(&self, priority: u32, spot: Spot) -> u32 {
+        self.class(spot.class).tree(priority).weight(spot.place as usize)
+    }
+
+    fn parts(&self, priority: u32) -> impl Iterator<Item = Part<'_>> {
+        let loose =
+            self.loose.iter().map(move |class| Part::Loose(*class, self.class(*class).tree(priority)));
+        let indexed = self.index.iter().flat_map(move |index| index.covering(priority));
+        loose.chain(indexed.map(Part::Indexed))
+    }
+
+    /// What all of them could still take at a priority.
+    pub(crate) fn total(&self, priority: u32) -> u64 {
+        self.parts(priority).map(|part| part.tree().total()).sum()
+    }
+
+    /// The highest priority up to this one at which somebody could take something.
+    pub(crate) fn open_up_to(&self, priority: u32) -> Option<u32> {
+        let loose = self.loose.iter().filter_map(|class| self.class(*class).open_up_to(priority));
+        loose.chain(self.index.iter().filter_map(|index| index.open_up_to(priority))).max()
+    }
+
+    /// The spot in which the `at`-th unit of weight lies; `at` is below the total.
+    pub(crate) fn at_weight(&self, priority: u32, mut at: u64) -> Option<Spot> {
+        for part in self.parts(priority) {
+            let total = part.tree().total();
+            if at < total {
+                let (place, rest) = part.tree().at_weight(at);
+                let class = part.class_at(place);
+                let place = match part {
+                    Part::Loose(..) => place,
+                    Part::Indexed(_) => self.class(class).tree(priority).at_weight(rest).0,
+                };
+                return Some(spot(class, place));
+            }
+            at -= total;
+        }
+        None
+    }
+
+    /// A spot that has the largest weight, and that weight.
+    pub(crate) fn heaviest(&self, priority: u32) -> Option<(Spot, u32)> {
+        let found = self.parts(priority).filter_map(|part| {
+            let (place, weight) = part.tree().heaviest()?;
+            Some((weight, part.class_at(place)))
+        });
+        // The first of several.
+        let (_, class) = found.reduce(|best, other| if other.0 > best.0 { other } else { best })?;
+        let (place, weight) = self.class(class).tree(priority).heaviest()?;
+        Some((spot(class, place), weight))
+    }
+
+    /// The first spot after this one that has weight.
+    pub(crate) fn next_after(&self, priority: u32, last: Option<Spot>) -> Option<Spot> {
+        let own = last.filter(|last| self.rows.get(last.class as usize).is_some_and(Option::is_some));
+        if let Some(last) = own
+            && let Some(place) = self.class(last.class).tree(priority).next_from(last.place as usize + 1)
+        {
+            return Some(spot(last.class, place));
+        }
+        let from = last.map_or(0, |last| last.class + 1);
+        let next = self.parts(priority).filter_map(|part| match part {
+            Part::Loose(class, tree) => Some(class).filter(|class| *class >= from && tree.total() > 0),
+            Part::Indexed(node) => node.next_from(from),
+        });
+        let class = next.min()?;
+        let place = self.class(class).tree(priority).next_from(0)?;
+        Some(spot(class, place))
+    }
+
+    /// All spots that have weight at a priority, in the order of the round.
+    pub(crate) fn open_spots(&self, priority: u32) -> impl Iterator<Item = Spot> {
+        let classes = (0_u32..).zip(&self.rows).filter_map(|(class, row)| Some((class, row.as_ref()?)));
+        classes.flat_map(move |(class, row)| {
+            let tree = row.tree(priority);
+            (0..row.members.len())
+                .filter(|place| tree.weight(*place) > 0)
+                .map(move |place| spot(class, place))
+        })
+    }
+
+    /// The sum of the weights in the trees that answer for a priority, and that of the workers one by one: for the audit.
+    pub(crate) fn totals(&self, priority: u32) -> (u64, u64) {
+        let one_by_one = self.open_spots(priority).map(|spot| u64::from(self.weight(priority, spot))).sum();
+        (self.total(priority), one_by_one)
+    }
+
+    /// The bounds of all classes.
+    pub(crate) fn bounds(&self) -> impl Iterator<Item = u32> {
+        self.by_bounds.keys().flatten().copied()
+    }
+}
+
+fn spot(class: u32, place: usize) -> Spot {
+    Spot { class, place: u32::try_from(place).expect("fewer workers than connections") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use proptest::prelude::*;
+
+/// The same, the plain way: each worker's bounds and weights.
+type Plain = BTreeMap<Spot, (Vec<u32>, Vec<u32>)>;
+
+fn weight(plain: &Plain, priority: u32, spot: Spot) -> u32 {
+    let (bounds, weights) = &plain[&spot];
+    weights[bounds.iter().rposition(|bound| *bound <= priority).expect("0 is the first of them")]
+}
+
+fn compare(classes: &Classes, plain: &Plain, priority: u32) -> Result<(), TestCaseError> {
+    let open: Vec<(Spot, u32)> = plain
+        .keys()
+        .map(|spot| (*spot, weight(plain, priority, *spot)))
+        .filter(|(_, weight)| *weight > 0)
+        .collect();
+    let total: u64 = open.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    prop_assert_eq!(classes.total(priority), total);
+    let largest = open.iter().map(|(_, weight)| *weight).max();
+    prop_assert_eq!(classes.heaviest(priority).map(|(_, weight)| weight), largest);
+    if let Some((spot, weight)) = classes.heaviest(priority) {
+        prop_assert!(open.contains(&(spot, weight)));
+    }
+    // Each unit of weight is somebody's, and each has as many as its weight.
+    let mut units: BTreeMap<Spot, u32> = BTreeMap::new();
+    for at in 0..total {
+        *units.entry(classes.at_weight(priority, at).expect("below the total")).or_default() += 1;
+    }
+    prop_assert_eq!(classes.at_weight(priority, total), None);
+    prop_assert_eq!(units, open.iter().copied().collect::<BTreeMap<_, _>>());
+    // The round comes by each once, in order.
+    let mut round = Vec::new();
+    let mut last = None;
+    while let Some(next) = classes.next_after(priority, last) {
+        round.push(next);
+        last = Some(next);
+    }
+    prop_assert_eq!(&round, &open.iter().map(|(spot, _)| *spot).collect::<Vec<_>>());
+    prop_assert_eq!(classes.open_spots(priority).collect::<Vec<_>>(), round);
+    let lower = (0..=priority).rev().find(|p| plain.keys().any(|spot| weight(plain, *p, *spot) > 0));
+    prop_assert_eq!(classes.open_up_to(priority), lower);
+    Ok(())
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Enter(Vec<u32>),
+    Leave(prop::sample::Index),
+    Set(prop::sample::Index, u32, u32),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let bounds = prop::collection::btree_set(1_u32..60, 0..4).prop_map(|bounds| {
+        let mut all = vec![0];
+        all.extend(bounds);
+        all
+    });
+    prop_oneof![
+        3 => bounds.prop_map(Change::Enter),
+        2 => any::<prop::sample::Index>().prop_map(Change::Leave),
+        6 => (any::<prop::sample::Index>(), 0_u32..4, 0_u32..4)
+            .prop_map(|(who, range, weight)| Change::Set(who, range, weight)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn classes_agree_with_a_plain_list(
+        changes in prop::collection::vec(change(), 1..400),
+        priority in 0_u32..64,
+    ) {
+        let (mut classes, mut plain) = (Classes::default(), Plain::new());
+        for (step, change) in changes.into_iter().enumerate() {
+            match change {
+                Change::Enter(bounds) => {
+                    let member = Member { id: PeerId(step as u64), key: PeerKey(step as u32) };
+                    let spot = classes.enter(&bounds, member);
+                    prop_assert_eq!(classes.member(spot), Some(member));
+                    let none = vec![0; bounds.len()];
+                    prop_assert!(plain.insert(spot, (bounds, none)).is_none());
+                }
+                Change::Leave(who) if !plain.is_empty() => {
+                    let spot = *who.get(&plain.keys().copied().collect::<Vec<_>>());
+                    classes.leave(spot);
+                    plain.remove(&spot);
+                    prop_assert_eq!(classes.member(spot), None);
+                }
+                Change::Set(who, range, weight) if !plain.is_empty() => {
+                    let spot = *who.get(&plain.keys().copied().collect::<Vec<_>>());
+                    let weights = &mut plain.get_mut(&spot).expect("one of them").1;
+                    let range = range as usize % weights.len();
+                    let before = core::mem::replace(&mut weights[range], weight);
+                    prop_assert_eq!(classes.set(spot, range, weight), before);
+                }
+                Change::Leave(_) | Change::Set(..) => {}
+            }
+            prop_assert_eq!(classes.is_empty(), plain.is_empty());
+            compare(&classes, &plain, (priority + step as u32) % 64)?;
+        }
+    }
+}
