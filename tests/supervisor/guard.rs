@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(crate) const TESTS: &[Test] = &[
     ("streams_are_the_childs_own", streams_are_the_childs_own),
+    ("what_a_child_is_fed_with_is_there_at_once", what_a_child_is_fed_with_is_there_at_once),
+    ("a_brief_child_is_told_of_once", a_brief_child_is_told_of_once),
     ("status_of_the_end", status_of_the_end),
     ("faults_of_the_program", faults_of_the_program),
     ("large_arguments", large_arguments),
@@ -23,6 +25,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("many_at_once", many_at_once),
     ("signals_do_not_end_the_guard", signals_do_not_end_the_guard),
     ("a_killed_guard_takes_its_children_and_is_replaced", a_killed_guard_takes_its_children_and_is_replaced),
+    (
+        "a_killed_guard_takes_children_of_which_nobody_knows",
+        a_killed_guard_takes_children_of_which_nobody_knows,
+    ),
     ("a_runtime_that_ends_leaves_nothing", a_runtime_that_ends_leaves_nothing),
     ("the_guard_ends_with_the_last_of_us", the_guard_ends_with_the_last_of_us),
 ];
@@ -70,6 +76,50 @@ fn streams_are_the_childs_own() {
         assert!(child.wait().await.unwrap().success(), "may be asked again");
         let mut child = guard.spawn(&Program::new("cat").without_input()).await.unwrap();
         assert!(child.stdin.is_none() && output(&mut child).await.is_empty());
+    });
+}
+
+fn what_a_child_is_fed_with_is_there_at_once() {
+    run(async {
+        let guard = Guard::new();
+        for brief in [false, true] {
+            let cat = |input: Vec<u8>| {
+                let program = Program::new("cat").fed(input);
+                if brief { program.brief() } else { program }
+            };
+            for input in ["", "a few words"] {
+                let mut child = guard.spawn(&cat(input.into())).await.unwrap();
+                assert!(child.stdin.is_none() && child.unfed.is_empty(), "it ends there");
+                assert_eq!(output(&mut child).await, input);
+                assert!(child.wait().await.unwrap().success());
+            }
+            // More than a pipe takes: the rest is ours to write.
+            let input = vec![b'x'; 300_000];
+            let mut child = guard.spawn(&cat(input.clone())).await.unwrap();
+            let (mut stdin, rest) = (child.stdin.take().unwrap(), child.unfed.clone());
+            assert!(!rest.is_empty() && rest.len() < input.len());
+            let write = async move { stdin.write_all(&rest).await.unwrap() };
+            let (text, ()) = tokio::join!(output(&mut child), write);
+            assert_eq!(text.len(), input.len());
+            assert!(child.wait().await.unwrap().success());
+        }
+    });
+}
+
+fn a_brief_child_is_told_of_once() {
+    run(async {
+        let guard = Guard::new();
+        let mut child = guard.spawn(&sh("echo out; echo err >&2; exit 3").brief()).await.unwrap();
+        assert!(child.pid() > 1);
+        assert_eq!(child.wait().await.unwrap().code(), Some(3));
+        assert_eq!(output(&mut child).await, "out\n");
+        // One that is not brief after all is there soon, and can be ended.
+        let begin = Instant::now();
+        let mut child = guard.spawn(&Program::new("sleep").argument("1000").brief()).await.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(5), "not at its end");
+        assert_eq!(group(child.pid()), [child.pid()]);
+        child.terminate();
+        assert_eq!(child.wait().await.unwrap().signal(), Some(15));
     });
 }
 
@@ -198,6 +248,14 @@ fn a_dropped_child_ends() {
     });
 }
 
+/// How many processes sleep for this time.
+fn sleeps(time: &str) -> usize {
+    let start = format!("sleep\0{time}");
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok());
+    lines.filter(|line| line.starts_with(start.as_bytes())).count()
+}
+
 fn a_dropped_spawn_leaves_nothing() {
     run(async {
         let guard = Guard::new();
@@ -214,12 +272,7 @@ fn a_dropped_spawn_leaves_nothing() {
         }
         // Later than all those: their fate is sealed when this one is there.
         guard.spawn(&Program::new("true")).await.unwrap().wait().await.unwrap();
-        let sleeps = || {
-            let entries = std::fs::read_dir("/proc").unwrap();
-            let lines = entries.filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok());
-            lines.filter(|line| line.starts_with(b"sleep\x0086399.25")).count()
-        };
-        wait_until("none of them is left", || sleeps() == 0);
+        wait_until("none of them is left", || sleeps(mark) == 0);
         first.terminate();
         first.wait().await.unwrap();
     });
@@ -270,6 +323,30 @@ fn a_killed_guard_takes_its_children_and_is_replaced() {
         let pid = child.pid();
         wait_until("the group is gone", || group(pid).is_empty());
         assert!(guard.spawn(&Program::new("true")).await.unwrap().wait().await.unwrap().success());
+    });
+}
+
+fn a_killed_guard_takes_children_of_which_nobody_knows() {
+    run(async {
+        let guard = Guard::new();
+        let program = Program::new("sleep").argument("86398.25").brief();
+        // Killed before, while and after the child begins: its start is told two milliseconds late.
+        for round in 0..24 {
+            guard.spawn(&Program::new("true")).await.unwrap().wait().await.unwrap();
+            let pid = guards()[0];
+            let spawn = tokio::spawn({
+                let (guard, program) = (guard.clone(), program.clone());
+                async move { guard.spawn(&program).await }
+            });
+            tokio::task::yield_now().await;
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_micros(150 * round) {
+                tokio::task::yield_now().await;
+            }
+            kill(pid, Signal::KILL);
+            drop(spawn.await.unwrap());
+            wait_until("it is gone, or never was", || sleeps("86398.25") == 0);
+        }
     });
 }
 

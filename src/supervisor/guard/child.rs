@@ -3,6 +3,7 @@
 use super::Error;
 use super::frame::{Frame, Tag};
 use super::session::Orders;
+use proletariat_protocol::Payload;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub struct Program {
     pub(super) folder: Option<PathBuf>,
     pub(super) kill_grace: Duration,
     pub(super) input: bool,
+    pub(super) fed: Option<Payload>,
+    pub(super) brief: bool,
 }
 
 impl Program {
@@ -30,6 +33,8 @@ impl Program {
             folder: None,
             kill_grace: Duration::from_secs(2),
             input: true,
+            fed: None,
+            brief: false,
         }
     }
 
@@ -75,17 +80,33 @@ impl Program {
         self
     }
 
+    /// What its standard input begins with. As much as a pipe takes (64 KiB mostly) is there before it starts; then the input ends, or
+    /// [`Child::unfed`] is the rest.
+    #[must_use]
+    pub fn fed(mut self, input: impl Into<Payload>) -> Self {
+        self.fed = Some(input.into());
+        self
+    }
+
+    /// It mostly ends within a millisecond or two: its start is told with its end then, which spares a process switch.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        self.brief = true;
+        self
+    }
+
     /// As it was named.
     #[must_use]
     pub fn name(&self) -> &OsStr {
         &self.words[0]
     }
 
-    /// For the socket: grace in ms, folder, number of words, the words, name and value of each variable.
+    /// For the socket: grace in ms, whether it is brief, folder, number of words, the words, name and value of each variable.
     pub(super) fn fields(&self) -> Vec<Vec<u8>> {
         let grace = u64::try_from(self.kill_grace.as_millis()).unwrap_or(u64::MAX);
         let folder = self.folder.as_ref().map(|folder| folder.as_os_str().as_bytes().to_vec());
-        let mut fields = vec![grace.to_le_bytes().to_vec(), folder.unwrap_or_default()];
+        let mut fields =
+            vec![grace.to_le_bytes().to_vec(), vec![u8::from(self.brief)], folder.unwrap_or_default()];
         fields.push((self.words.len() as u64).to_le_bytes().to_vec());
         fields.extend(self.words.iter().map(|word| word.as_bytes().to_vec()));
         for (name, value) in &self.variables {
@@ -100,6 +121,7 @@ impl Program {
         let mut fields = fields.into_iter();
         let number = |field: Vec<u8>| field.try_into().ok().map(u64::from_le_bytes);
         let kill_grace = Duration::from_millis(number(fields.next()?)?);
+        let brief = fields.next()? == [1];
         let folder = OsString::from_vec(fields.next()?);
         let count = usize::try_from(number(fields.next()?)?).ok()?;
         let words: Vec<OsString> = fields.by_ref().take(count).map(OsString::from_vec).collect();
@@ -108,15 +130,19 @@ impl Program {
             variables.push((OsString::from_vec(name), OsString::from_vec(value)));
         }
         let folder = (!folder.is_empty()).then(|| folder.into());
-        (!words.is_empty()).then_some(Self { words, variables, folder, kill_grace, input: true })
+        let fed = None;
+        (!words.is_empty()).then_some(Self { words, variables, folder, kill_grace, input: true, fed, brief })
     }
 }
 
 /// A child that runs, or has run. Dropped, it is ended: TERM to its group, KILL after the grace.
 #[derive(Debug)]
 pub struct Child {
-    /// What it reads; closed when dropped. `None` if it was taken, or [`without_input`](Program::without_input).
+    /// What it reads; closed when dropped. `None` if it was taken, [`without_input`](Program::without_input), or if all that it was to be
+    /// [`fed`](Program::fed) with is in the pipe.
     pub stdin: Option<pipe::Sender>,
+    /// What of that did not fit into the pipe.
+    pub unfed: Payload,
     /// What it writes.
     pub stdout: Option<pipe::Receiver>,
     /// What it complains.

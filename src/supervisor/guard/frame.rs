@@ -29,11 +29,11 @@ pub(super) enum Tag {
     Kill = 3,
     /// From the guard: it is there.
     Ready = 4,
-    /// From the guard: the child runs; its process id.
+    /// From the guard: the child runs; its process id. Of a brief one it comes late, or not at all.
     Spawned = 5,
     /// From the guard: the child did not start; the number of the error.
     Failed = 6,
-    /// From the guard: the child and its group are gone; its status.
+    /// From the guard: the child and its group are gone; its status, and its process id.
     Exited = 7,
 }
 
@@ -57,14 +57,13 @@ impl Frame {
         Self { tag, id, fields: Vec::new() }
     }
 
-    /// With one number.
-    pub(super) fn with_number(tag: Tag, id: u64, number: i32) -> Self {
-        Self { tag, id, fields: vec![number.to_le_bytes().to_vec()] }
+    pub(super) fn with_numbers(tag: Tag, id: u64, numbers: &[i32]) -> Self {
+        Self { tag, id, fields: numbers.iter().map(|number| number.to_le_bytes().to_vec()).collect() }
     }
 
-    /// The number of [`with_number`](Self::with_number).
-    pub(super) fn number(&self) -> Option<i32> {
-        let field = self.fields.first()?;
+    /// One of the numbers of [`with_numbers`](Self::with_numbers).
+    pub(super) fn number(&self, at: usize) -> Option<i32> {
+        let field = self.fields.get(at)?;
         Some(i32::from_le_bytes(field.as_slice().try_into().ok()?))
     }
 

@@ -18,8 +18,10 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+/// A brief child that lives longer than this is not brief.
+const BRIEF: Duration = Duration::from_millis(2);
 /// How often a group whose leader is gone is looked at: nothing tells when a group is empty.
 const GROUP_LOOK: Duration = Duration::from_millis(10);
 /// Each look reads all of /proc, so they become rarer.
@@ -114,24 +116,33 @@ impl Children {
         let program = Program::from_fields(frame.fields).ok_or_else(invalid);
         let started = program
             .and_then(|program| Ok((program, streams.ok_or_else(invalid)?)))
-            .and_then(|(program, streams)| Minded::start(&program, streams));
+            .and_then(|(program, streams)| Ok((Minded::start(&program, streams)?, program.brief)));
         let reply = match started {
-            Ok(minded) => {
+            Ok((minded, brief)) => {
                 let (orders, received) = mpsc::unbounded_channel();
-                let reply = Frame::with_number(Tag::Spawned, id, minded.pid.as_raw_nonzero().get());
                 self.orders.insert(id, orders);
                 let replies = self.replies.clone();
                 self.tasks.spawn(async move {
-                    let status = minded.mind(received).await;
-                    let _ = replies.send(Frame::with_number(Tag::Exited, id, status));
+                    let pid = minded.pid.as_raw_nonzero().get();
+                    let started = || drop(replies.send(Frame::with_numbers(Tag::Spawned, id, &[pid])));
+                    let mut minding = core::pin::pin!(minded.mind(received));
+                    let early = if brief { timeout(BRIEF, &mut minding).await.ok() } else { None };
+                    let status = match early {
+                        Some(status) => status,
+                        None => {
+                            started();
+                            minding.await
+                        }
+                    };
+                    let _ = replies.send(Frame::with_numbers(Tag::Exited, id, &[status, pid]));
                     id
                 });
-                reply
+                return;
             }
             // The only errors without a number are about NUL in a word.
             Err(error) => {
                 let invalid = rustix::io::Errno::INVAL.raw_os_error();
-                Frame::with_number(Tag::Failed, id, error.raw_os_error().unwrap_or(invalid))
+                Frame::with_numbers(Tag::Failed, id, &[error.raw_os_error().unwrap_or(invalid)])
             }
         };
         let _ = self.replies.send(reply);

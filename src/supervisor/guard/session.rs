@@ -3,9 +3,13 @@
 use super::frame::{Frame, Tag};
 use super::wire::{self, Incoming};
 use super::{ARGUMENT, Child, Error, Program, is_asked};
+use bytes::Buf;
+use proletariat_protocol::Payload;
+use rustix::io::ioctl_fionbio;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -54,6 +58,8 @@ struct Books {
 struct Entry {
     started: Option<oneshot::Sender<io::Result<i32>>>,
     pid: Option<i32>,
+    /// The inode of its pipe of standard output.
+    output: u64,
     exit: Exit,
 }
 
@@ -115,10 +121,11 @@ impl Session {
         if bytes > super::frame::FIELD_BYTES_MAX {
             return Err(failed(io::ErrorKind::ArgumentListTooLong.into()));
         }
-        let (streams, stdin, stdout, stderr) = streams(program.input).map_err(Error::guard)?;
+        let (streams, pipes) = Pipes::open(program).map_err(Error::guard)?;
         let (started, start) = oneshot::channel();
         let (exit, exited) = watch::channel(None);
-        self.books.children().insert(id, Entry { started: Some(started), pid: None, exit });
+        let output = pipes.inode;
+        self.books.children().insert(id, Entry { started: Some(started), pid: None, output, exit });
         // Looked at after the entry is there: whoever ends the session finds it, or we find that it is over.
         if !self.is_alive() || self.orders.0.send((frame, streams)).is_err() {
             self.books.children().remove(&id);
@@ -126,27 +133,59 @@ impl Session {
         }
         // Made before the wait: dropped midway, it ends the child.
         let orders = self.orders.clone();
-        let mut child = Child { stdin, stdout, stderr, id, pid: 0, orders, exited };
+        let (unfed, stdin, stdout, stderr) = (Payload::new(), None, None, None);
+        let mut child = Child { stdin, unfed, stdout, stderr, id, pid: 0, orders, exited };
         child.pid = start.await.map_err(|_| Error::Gone)?.map_err(failed)?;
+        // Watched only now: the end of a brief child is news from the guard alone, and not from each pipe as well.
+        pipes.watch(&mut child).map_err(Error::guard)?;
         Ok(child)
     }
 }
 
-type Streams = (Vec<OwnedFd>, Option<pipe::Sender>, Option<pipe::Receiver>, Option<pipe::Receiver>);
+/// Our ends of a child's pipes.
+struct Pipes {
+    stdin: Option<OwnedFd>,
+    unfed: Payload,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    /// Of the pipe of standard output: whoever has it open is the child, or comes of it.
+    inode: u64,
+}
 
-/// Three pipes: the child's ends, and ours.
-fn streams(input: bool) -> io::Result<Streams> {
-    let (stdin, ours_in) = if input {
-        let (stdin, ours) = pipe_with(PipeFlags::CLOEXEC)?;
-        (stdin, Some(pipe::Sender::from_owned_fd(ours)?))
-    } else {
-        (OpenOptions::new().read(true).open("/dev/null")?.into(), None)
-    };
-    let (ours_out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (ours_err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-    let stdout_pipe = pipe::Receiver::from_owned_fd(ours_out)?;
-    let stderr_pipe = pipe::Receiver::from_owned_fd(ours_err)?;
-    Ok((vec![stdin, stdout, stderr], ours_in, Some(stdout_pipe), Some(stderr_pipe)))
+impl Pipes {
+    /// Three pipes: the child's ends, and ours. What it is fed with lies in the first one, as far as there is room.
+    fn open(program: &Program) -> io::Result<(Vec<OwnedFd>, Self)> {
+        let mut unfed = program.fed.clone().unwrap_or_default();
+        let (stdin, ours_in) = if program.input {
+            let (stdin, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+            ioctl_fionbio(&ours, true)?;
+            while !unfed.is_empty()
+                && let Ok(count) = rustix::io::write(&ours, &unfed)
+            {
+                unfed.advance(count);
+            }
+            let is_fed = program.fed.is_some() && unfed.is_empty();
+            (stdin, Some(ours).filter(|_| !is_fed))
+        } else {
+            (OpenOptions::new().read(true).open("/dev/null")?.into(), None)
+        };
+        let (ours_out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (ours_err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        ioctl_fionbio(&ours_out, true)?;
+        ioctl_fionbio(&ours_err, true)?;
+        let inode = rustix::fs::fstat(&ours_out)?.st_ino;
+        let ours = Self { stdin: ours_in, unfed, stdout: ours_out, stderr: ours_err, inode };
+        Ok((vec![stdin, stdout, stderr], ours))
+    }
+
+    /// Hands them to the child's owner, as what the runtime watches.
+    fn watch(self, child: &mut Child) -> io::Result<()> {
+        child.stdin = self.stdin.map(pipe::Sender::from_owned_fd_unchecked).transpose()?;
+        child.unfed = self.unfed;
+        child.stdout = Some(pipe::Receiver::from_owned_fd_unchecked(self.stdout)?);
+        child.stderr = Some(pipe::Receiver::from_owned_fd_unchecked(self.stderr)?);
+        Ok(())
+    }
 }
 
 impl Books {
@@ -159,7 +198,7 @@ impl Books {
         match frame.tag {
             Tag::Spawned => {
                 let Some(entry) = children.get_mut(&frame.id) else { return };
-                let pid = frame.number().unwrap_or_default();
+                let pid = frame.number(0).unwrap_or_default();
                 entry.pid = Some(pid);
                 // Who no longer waits has dropped the child, which ends it.
                 if let Some(started) = entry.started.take() {
@@ -169,14 +208,17 @@ impl Books {
             Tag::Failed => {
                 let Some(entry) = children.remove(&frame.id) else { return };
                 if let Some(started) = entry.started {
-                    let error = io::Error::from_raw_os_error(frame.number().unwrap_or_default());
+                    let error = io::Error::from_raw_os_error(frame.number(0).unwrap_or_default());
                     let _ = started.send(Err(error));
                 }
             }
             Tag::Exited => {
                 let Some(entry) = children.remove(&frame.id) else { return };
-                let status = ExitStatus::from_raw(frame.number().unwrap_or_default());
+                let status = ExitStatus::from_raw(frame.number(0).unwrap_or_default());
                 entry.exit.send_replace(Some(Ok(status)));
+                if let Some(started) = entry.started {
+                    let _ = started.send(Ok(frame.number(1).unwrap_or_default()));
+                }
             }
             Tag::Spawn | Tag::Terminate | Tag::Kill | Tag::Ready => {}
         }
@@ -186,10 +228,26 @@ impl Books {
     fn end(&self) {
         self.over.store(true, Ordering::Release);
         for entry in core::mem::take(&mut *self.children()).into_values() {
-            if let Some(pid) = entry.pid.and_then(Pid::from_raw) {
-                let _ = kill_process_group(pid, Signal::KILL);
+            match entry.pid.and_then(Pid::from_raw) {
+                Some(pid) => drop(kill_process_group(pid, Signal::KILL)),
+                // Started a moment ago, if at all: the guard had no time to tell.
+                None => kill_writers(entry.output),
             }
             entry.exit.send_replace(Some(Err(Error::Gone)));
+        }
+    }
+}
+
+/// KILL to whoever else has this pipe open.
+fn kill_writers(inode: u64) {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return };
+    let pipe = OsString::from(format!("pipe:[{inode}]"));
+    for entry in entries.flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let Some(pid) = pid.filter(|pid| *pid != rustix::process::getpid()) else { continue };
+        let open = std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+        if open.filter_map(|open| std::fs::read_link(open.path()).ok()).any(|file| file == *pipe) {
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }

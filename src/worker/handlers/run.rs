@@ -116,6 +116,7 @@ impl Handler for RunProgram {
             Ok(program) => program,
             Err(reason) => return Ending::Failed(reason),
         };
+        let program = program.fed(run.payload().clone()).brief();
         match run.unless_cancelled(self.guard.spawn(&program)).await {
             Ok(Ok(child)) => self.work(&run, child).await,
             Ok(Err(error @ Error::Start { .. })) => Ending::Failed(not_started(&error)),
@@ -144,12 +145,13 @@ struct Heard {
 impl Heard {
     /// Feeds the child and listens to it, all at once, until it has ended; an ending if it has to be stopped before.
     async fn talk(&mut self, run: &Run, child: &mut Child, stream: bool) -> Result<ExitStatus, Ending> {
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdin, unfed) = (child.stdin.take(), core::mem::take(&mut child.unfed));
         let Self { result, tail } = self;
         let mut io = Box::pin(async {
             tokio::try_join!(
                 async {
-                    feed(stdin, run.payload()).await;
+                    feed(stdin, &unfed).await;
                     Ok(())
                 },
                 listen(stdout, result, run, stream),
