@@ -92,7 +92,7 @@ fn hear_client(
         PeerMessage::Submit { first, options, payload_bytes } => {
             check_submit(&options, payload_bytes.len())?;
             let payloads = Payloads::new(tail.take_all(), payload_bytes);
-            tell(Event::Submitted { client, first, options, payloads });
+            tell(Event::Submitted { client, first, options: Box::new(options), payloads });
         }
         PeerMessage::Abort { first, count } => tell(Event::Aborted { client, first, count }),
         PeerMessage::Credit { job, bytes } => tell(Event::Credited { client, job, bytes }),

@@ -9,43 +9,10 @@ use core::time::Duration;
 use proletariat_protocol::{AssignmentId, Time};
 
 impl Scheduler {
-    /// Gives an execution to a worker that has room for it.
+    /// Gives an execution to a worker that has room for it. The one place where a slot is taken.
     pub(crate) fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
-        let (run_limit, rest) = (self.run_limit(execution, None), self.rest(now, execution));
-        let key = self.hold_slot(now, execution, worker, run_limit);
-        let peer = &self.peers[worker];
-        let (to, reports_start) = (peer.id, peer.abilities.reports_start);
-        let (id, row) = (self.assignments[key].id, &self.work[execution]);
-        let attempt = u32::from(row.losses) + 1;
-        self.actions.push(Action::Assign(Assign {
-            worker: to,
-            assignment: id,
-            attempt,
-            priority: row.priority,
-            kind: self.kinds.name(row.kind).cloned(),
-            run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
-            rest,
-            // Who wants data may still join a run that is shared.
-            stream: row.flags.stream || row.flags.shared,
-            payload: self.payloads.payload(&row.payload),
-        }));
-        self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
-        if reports_start {
-            self.await_start(now, worker);
-        } else {
-            self.begin_run(now, key);
-        }
-    }
-
-    /// The one place where a slot is taken.
-    fn hold_slot(
-        &mut self,
-        now: Time,
-        execution: ExecutionKey,
-        worker: PeerKey,
-        told_limit_ms: u32,
-    ) -> AssignmentKey {
-        let Self { work, peers, assignments, kinds, counts, .. } = self;
+        let (run_limit, end) = self.terms(execution);
+        let Self { work, peers, assignments, kinds, counts, payloads, actions, .. } = self;
         let row = &mut work[execution];
         let peer = &mut peers[worker];
         let clear = peer.level == OutboxLevel::Clear;
@@ -55,23 +22,44 @@ impl Scheduler {
         counts.assignments = serial.wrapping_add(1);
         let slot = offer.ledger.take(offer.ledger.range_of(row.priority));
         let position = u32::try_from(offer.assignments.len()).expect("no more than slots");
-        let key = assignments.insert_with(|key: AssignmentKey| Assignment {
-            id: AssignmentId(u64::from(serial) << 32 | u64::from(key.0)),
+        let id = |key: AssignmentKey| AssignmentId(u64::from(serial) << 32 | u64::from(key.0));
+        let key = assignments.insert_with(|key| Assignment {
+            id: id(key),
             worker,
             slot,
             kind: row.kind,
             sent_at: now,
             left_at: if clear { now } else { Time::NEVER },
             state: Run::Sent(execution),
-            told_limit_ms,
+            told_limit_ms: run_limit,
             limit_moved: false,
             position,
         });
+        let id = id(key);
         row.set_place(Place::Assigned(key));
         offer.assignments.push(key);
-        offer.leaving.add(assignments, key, clear, counts.bursts);
+        offer.leaving.add(assignments, id, clear, counts.bursts);
+        let (to, attempt) = (peer.id, u32::from(row.losses) + 1);
+        actions.push(Action::Assign(Assign {
+            worker: to,
+            assignment: id,
+            attempt,
+            priority: row.priority,
+            kind: kinds.name(row.kind).cloned(),
+            run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
+            rest: (end != Time::NEVER).then(|| end.since(now)),
+            // Who wants data may still join a run that is shared.
+            stream: row.flags.stream || row.flags.shared,
+            payload: payloads.payload(&row.payload),
+        }));
+        let (reports_start, looks) = (peer.abilities.reports_start, offer.start_alarm != Time::NEVER);
         self.weigh(worker);
-        key
+        self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
+        if !reports_start {
+            self.begin_run(now, key);
+        } else if !looks {
+            self.await_start(now, worker);
+        }
     }
 
     /// The one place where a slot is given back. Tells the state in which the assignment was.

@@ -43,8 +43,8 @@ impl Scheduler {
             for range in 0..worker.ledger.rows().max(ledger.rows()) {
                 assert_eq!(worker.ledger.held(range), ledger.held(range), "held slots of range {range}");
             }
-            offered += worker.counted.0;
-            free += worker.counted.1;
+            offered += u64::from(worker.counted.0);
+            free += u64::from(worker.counted.1);
         }
         assert!(owned.is_empty(), "no slot on a worker that is gone");
         assert_eq!((self.gate.offered, self.gate.free), (offered, free), "the gate counts the fleet's slots");

@@ -154,9 +154,10 @@ impl Scheduler {
     }
 
     fn choose(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> Choice {
-        let Self { pools, work, kinds, aside, selector, random, .. } = self;
+        let Self { pools, work, kinds, aside, selector, random, counts, .. } = self;
+        counts.looks += 1;
         let row = &work[execution];
-        let among = Candidates::new(pools, serving, row.priority);
+        let among = Candidates::new(pools, serving, row.priority, counts.looks);
         let request = Request {
             kind: kinds.name(row.kind).map(AsRef::as_ref),
             priority: row.priority,
@@ -190,7 +191,7 @@ impl Scheduler {
             return false;
         }
         let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(row.kind).collect();
-        let among = Candidates::new(&self.pools, &serving, row.priority);
+        let among = Candidates::new(&self.pools, &serving, row.priority, 0);
         let avoided = self.aside.avoided(now, execution);
         let is_avoided = |candidate: &Candidate| {
             among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))

@@ -18,9 +18,9 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// What a worker counts for changes.
-    pub(crate) fn recount(&mut self, before: (u64, u64), after: (u64, u64)) {
-        self.offered = self.offered - before.0 + after.0;
-        self.free = self.free - before.1 + after.1;
+    pub(crate) fn recount(&mut self, before: (u32, u32), after: (u32, u32)) {
+        self.offered = self.offered + u64::from(after.0) - u64::from(before.0);
+        self.free = self.free + u64::from(after.1) - u64::from(before.1);
         self.full |= self.free == 0;
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct Counts {
     pub(crate) assignments: u32,
     /// Bursts since the beginning.
     pub(crate) bursts: u64,
+    /// Looks for a worker since the beginning.
+    pub(crate) looks: u64,
     /// The last ticket given out.
     pub(crate) tickets: u32,
     /// Jobs whose execution waits.
@@ -174,12 +176,12 @@ impl Scheduler {
 
     #[inline]
     fn handle_from_peer(&mut self, now: Time, event: Event) {
-        let Some(peer) = self.peers.find(event.peer()) else {
+        let Some(peer) = self.peers.find_speaker(event.peer()) else {
             return;
         };
         match event {
             Event::Submitted { first, options, payloads, .. } => {
-                self.submitted(now, peer, first, options, payloads)
+                self.submitted(now, peer, first, *options, payloads)
             }
             Event::Aborted { first, count, .. } => {
                 // What has not been submitted yet cannot be aborted, also if it comes in the same burst.

@@ -231,11 +231,9 @@ impl Scheduler {
         for &(pool, spot) in &worker.posts {
             pools.weigh(pool, spot, &worker.ledger, &**admission, eligible);
         }
-        let slots = u64::from(worker.ledger.slots());
-        let free = slots.saturating_sub(u64::from(worker.ledger.held_in_all()));
-        let after = if worker.withdrawn { (0, 0) } else { (slots, free) };
-        let before = core::mem::replace(&mut worker.counted, after);
-        gate.recount(before, after);
+        let (slots, held) = (worker.ledger.slots(), worker.ledger.held_in_all());
+        let after = if worker.withdrawn { (0, 0) } else { (slots, slots.saturating_sub(held)) };
+        gate.recount(core::mem::replace(&mut worker.counted, after), after);
     }
 
     /// A worker takes none of a kind for a pause that doubles each time; `false` if it has too many pauses for one more.

@@ -32,7 +32,7 @@ impl Leaving {
     pub(crate) fn add(
         &mut self,
         assignments: &Slab<AssignmentKey, Assignment>,
-        key: AssignmentKey,
+        id: AssignmentId,
         clear: bool,
         burst: u64,
     ) {
@@ -44,7 +44,7 @@ impl Leaving {
             self.ids.retain(|id| assignments.get(key_of(*id)).is_some_and(|row| row.id == *id));
             self.sift_at = (2 * self.ids.len()).max(SIFT_MIN);
         }
-        self.ids.push(assignments[key].id);
+        self.ids.push(id);
     }
 }
 
@@ -89,13 +89,11 @@ impl Scheduler {
         }
     }
 
-    /// An assignment was given to a worker that reports starts. One look a worker is enough: it is due no later than the first
-    /// of its assignments, and the next one is set then.
+    /// An assignment was given to a worker that reports starts, and no look at it is due. One look a worker is enough: it is due no later
+    /// than the first of its assignments, and the next one is set then.
     pub(crate) fn await_start(&mut self, now: Time, worker: PeerKey) {
         let id = self.peers[worker].id;
-        let Some(row) = self.peers.worker_mut(worker).filter(|row| row.start_alarm == Time::NEVER) else {
-            return;
-        };
+        let Some(row) = self.peers.worker_mut(worker) else { return };
         row.start_alarm = now.plus_millis(START_MILLIS_MAX);
         self.deadlines.set(now, row.start_alarm, Alarm::Start { worker: id });
     }

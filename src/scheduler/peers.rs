@@ -67,7 +67,7 @@ pub(crate) struct Worker {
     pub(crate) assignments: Vec<AssignmentKey>,
     pub(crate) leaving: Leaving,
     /// What the gate counts of it: slots offered, and slots free.
-    pub(crate) counted: (u64, u64),
+    pub(crate) counted: (u32, u32),
 }
 
 /// A worker takes none of a kind for a while.
@@ -83,6 +83,8 @@ pub(crate) struct Pause {
 pub(crate) struct Peers {
     rows: Slab<PeerKey, Peer>,
     by_id: HashMap<PeerId, PeerKey, FixedState>,
+    /// Who spoke last: mostly it goes on.
+    speaker: Option<(PeerId, PeerKey)>,
     by_instance: BTreeMap<(u32, InstanceId), PeerKey>,
     /// Sessions that are over, with the number of the next job to remove.
     pub(crate) purging: Vec<(PeerKey, u64)>,
@@ -93,6 +95,7 @@ impl Peers {
         Self {
             rows: Slab::new(),
             by_id: HashMap::with_hasher(FixedState::with_seed(0)),
+            speaker: None,
             by_instance: BTreeMap::new(),
             purging: Vec::new(),
         }
@@ -104,6 +107,18 @@ impl Peers {
 
     pub(crate) fn find(&self, peer: PeerId) -> Option<PeerKey> {
         self.by_id.get(&peer).copied()
+    }
+
+    /// The same, for somebody who speaks.
+    pub(crate) fn find_speaker(&mut self, peer: PeerId) -> Option<PeerKey> {
+        match self.speaker {
+            Some((id, key)) if id == peer => Some(key),
+            _ => {
+                let key = self.find(peer)?;
+                self.speaker = Some((peer, key));
+                Some(key)
+            }
+        }
     }
 
     pub(crate) fn get(&self, key: PeerKey) -> Option<&Peer> {
@@ -142,6 +157,7 @@ impl Peers {
     /// The session is over: nobody finds it any more, its row stays until its jobs are removed.
     pub(crate) fn leave(&mut self, peer: PeerId) -> Option<PeerKey> {
         let key = self.by_id.remove(&peer)?;
+        self.speaker = None;
         let row = &mut self.rows[key];
         row.gone = true;
         let instance = (row.realm, row.instance);

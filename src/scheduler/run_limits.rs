@@ -43,7 +43,7 @@ impl Scheduler {
     }
 
     /// The longest run that any waiting job allows, in milliseconds from its start, if that is known; 0: no limit.
-    pub(crate) fn run_limit(&self, execution: ExecutionKey, started: Option<Time>) -> u32 {
+    fn run_limit(&self, execution: ExecutionKey, started: Option<Time>) -> u32 {
         let row = &self.work[execution];
         if row.flags.shared {
             return self.similar.run_limit(execution, started);
@@ -60,15 +60,14 @@ impl Scheduler {
         Some(run_end(&self.work[job], started).unwrap_or(Time::NEVER))
     }
 
-    /// What is left of the longest call that waits for an execution.
-    pub(crate) fn rest(&self, now: Time, execution: ExecutionKey) -> Option<Duration> {
-        if !self.work[execution].flags.shared {
-            let end = self.work[JobKey(execution.0)].deadline();
-            return (end != Time::NEVER).then(|| end.since(now));
+    /// What a worker is told of the clocks: the longest run that any waiting job allows, in milliseconds (0: no limit), and the end of the
+    /// longest call.
+    pub(crate) fn terms(&self, execution: ExecutionKey) -> (u32, Time) {
+        if let (Some(job), _) = self.work.pair(execution) {
+            return (job.run_timeout_ms, job.deadline());
         }
         let ends = self.jobs_of(execution).into_iter().map(|job| self.work[job].deadline());
-        let latest = ends.max().unwrap_or(Time::NEVER);
-        (latest != Time::NEVER).then(|| latest.since(now))
+        (self.similar.run_limit(execution, None), ends.max().unwrap_or(Time::NEVER))
     }
 
     /// A job that joined a run may allow it more time.

@@ -1,7 +1,7 @@
 //! Which of the workers that may take an execution gets it.
 
 use crate::tables::{PeerKey, PoolKey};
-use crate::waiting::{Pool, Pools, Spot};
+use crate::waiting::{Member, Pool, Pools, Spot};
 use core::fmt;
 use proletariat_protocol::PeerId;
 use rand::{Rng, RngExt};
@@ -51,8 +51,8 @@ pub struct Request<'a> {
     pub attempt: u32,
 }
 
-/// A worker that may take the execution.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A worker that may take the execution. Equal is who stands at the same place with as much room.
+#[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     /// Who.
     pub worker: PeerId,
@@ -61,7 +61,19 @@ pub struct Candidate {
     /// Where it stands.
     pool: PoolKey,
     spot: Spot,
+    key: PeerKey,
+    /// The look that found it.
+    look: u64,
 }
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        let place = |one: &Self| (one.worker, one.free, one.pool, one.spot);
+        place(self) == place(other)
+    }
+}
+
+impl Eq for Candidate {}
 
 /// The workers that may take the execution. The list can be walked; the other questions cost O(log n).
 #[derive(Debug)]
@@ -69,12 +81,14 @@ pub struct Candidates<'a> {
     pools: &'a Pools,
     serving: &'a [PoolKey],
     priority: u32,
+    /// Tells this look from all others.
+    look: u64,
 }
 
 impl<'a> Candidates<'a> {
-    /// The workers in these pools that have room at a priority.
-    pub(crate) fn new(pools: &'a Pools, serving: &'a [PoolKey], priority: u32) -> Self {
-        Self { pools, serving, priority }
+    /// The workers in these pools that have room at a priority; `look` is never used again.
+    pub(crate) fn new(pools: &'a Pools, serving: &'a [PoolKey], priority: u32, look: u64) -> Self {
+        Self { pools, serving, priority, look }
     }
 
     fn pools(&self) -> impl Iterator<Item = (PoolKey, &'a Pool)> {
@@ -88,8 +102,11 @@ impl<'a> Candidates<'a> {
         })
     }
 
-    /// Who a candidate is, if it still is one.
+    /// Who a candidate is, if it still is one: one of this look is, and of any other nothing is known.
     pub(crate) fn member(&self, candidate: &Candidate) -> Option<PeerKey> {
+        if candidate.look == self.look {
+            return Some(candidate.key);
+        }
         let pool = self.serving.contains(&candidate.pool).then(|| self.pools.get(candidate.pool))??;
         let member = pool.workers.member(candidate.spot).filter(|member| member.id == candidate.worker)?;
         (pool.workers.weight(self.priority, candidate.spot) > 0).then_some(member.key)
@@ -103,16 +120,19 @@ impl<'a> Candidates<'a> {
 
     /// One at random, in proportion to the slots that it could still give.
     pub fn weighted(&self, random: &mut Random) -> Option<Candidate> {
-        let total = self.free();
-        if total == 0 {
-            return None;
+        let mut draw = |total: u64| random.random_range(0..total);
+        if let [pool] = *self.serving {
+            let drawn = self.pools.pool(pool).workers.draw(self.priority, draw)?;
+            return Some(self.found(pool, drawn));
         }
-        let mut at = random.random_range(0..total);
+        let total = self.free();
+        let mut at = if total == 0 { return None } else { draw(total) };
         for (key, pool) in self.pools() {
-            if let Some(spot) = pool.workers.at_weight(self.priority, at) {
-                return self.candidate(key, spot);
+            let total = pool.workers.total(self.priority);
+            if at < total {
+                return pool.workers.draw(self.priority, |_| at).map(|drawn| self.found(key, drawn));
             }
-            at -= pool.workers.total(self.priority);
+            at -= total;
         }
         None
     }
@@ -147,8 +167,12 @@ impl<'a> Candidates<'a> {
 
     fn candidate(&self, pool: PoolKey, spot: Spot) -> Option<Candidate> {
         let workers = &self.pools.pool(pool).workers;
-        let worker = workers.member(spot)?.id;
-        Some(Candidate { worker, free: workers.weight(self.priority, spot), pool, spot })
+        let member = workers.member(spot)?;
+        Some(self.found(pool, (spot, member, workers.weight(self.priority, spot))))
+    }
+
+    fn found(&self, pool: PoolKey, (spot, member, free): (Spot, Member, u32)) -> Candidate {
+        Candidate { worker: member.id, free, pool, spot, key: member.key, look: self.look }
     }
 }
 

@@ -206,6 +206,15 @@ impl Scheduler {
         self.drop_job(now, job);
     }
 
+    /// A job is over, its row has gone: its client no longer has it, and is told how it ended.
+    fn end_job(&mut self, key: JobKey, job: &Job, outcome: Outcome) {
+        self.peers[job.client].jobs.remove(job.number);
+        if !self.moved.is_empty() {
+            self.moved.remove(&key);
+        }
+        self.answer(job.client, job.number, outcome);
+    }
+
     /// Tells the client how its job ended.
     fn answer(&mut self, client: PeerKey, number: u64, outcome: Outcome) {
         self.counts.finished += 1;
@@ -265,20 +274,20 @@ impl Scheduler {
 
     /// All jobs of an execution get the same outcome, and the execution is gone. Its assignment is the caller's business.
     pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: Outcome) {
-        if !matches!(self.work[execution].place(), Place::Assigned(_)) {
+        let (own, row) = self.work.pair(execution);
+        let (is_own, waits) = (own.is_some(), !matches!(row.place(), Place::Assigned(_)));
+        if waits {
             self.uncount_waiting(execution);
         }
-        if !self.work[execution].flags.shared {
+        if is_own {
             let key = JobKey(execution.0);
             let (job, row) = self.work.remove_both(key);
-            self.answer(job.client, job.number, outcome);
-            self.forget_job(key, &job);
+            self.end_job(key, &job, outcome);
             return self.forget(execution, row);
         }
         for key in self.jobs_of(execution) {
             let job = self.work.remove_job(key);
-            self.answer(job.client, job.number, outcome.clone());
-            self.forget_job(key, &job);
+            self.end_job(key, &job, outcome.clone());
         }
         self.forget_execution(execution);
     }

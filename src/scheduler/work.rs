@@ -69,6 +69,12 @@ impl Work {
         self.rows.get(RowKey(key.0))?.execution.as_ref()
     }
 
+    /// An execution, and the job whose own it is.
+    pub(crate) fn pair(&self, key: ExecutionKey) -> (Option<&Job>, &Execution) {
+        let row = &self.rows[RowKey(key.0)];
+        (row.job.as_ref(), row.execution.as_ref().expect("a key lives as long as its execution"))
+    }
+
     pub(crate) fn remove_job(&mut self, key: JobKey) -> Job {
         let row = &mut self.rows[RowKey(key.0)];
         let job = row.job.take().expect("a job ends once");

@@ -131,7 +131,7 @@ impl Pair<'_> {
                 let client = self.peer(by, |peer| peer.roles.client)?;
                 let first = JobId(self.model.peers[&client].client.next);
                 let payloads = (0..count).map(|_| self.payload(bytes)).collect();
-                Event::Submitted { client, first, options, payloads }
+                Event::Submitted { client, first, options: Box::new(options), payloads }
             }
             Op::Abort { by, first, count } => {
                 let client = self.peer(by, |peer| peer.roles.client)?;

@@ -40,7 +40,10 @@ fn given(name: &str, sacred: bool, offers: &[Offer], priority: u32, jobs: usize,
     }
     let options = JobOptions { priority, ..JobOptions::default() };
     let payloads = std::iter::repeat_n(Payload::new(), jobs).collect();
-    scheduler.handle(Time::ZERO, Event::Submitted { client: PeerId(99), first: JobId(0), options, payloads });
+    scheduler.handle(
+        Time::ZERO,
+        Event::Submitted { client: PeerId(99), first: JobId(0), options: Box::new(options), payloads },
+    );
     let mut actions = Vec::new();
     scheduler.poll(Time::ZERO, &mut actions);
     let worker = |action: &Action| match action {

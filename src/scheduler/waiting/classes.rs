@@ -67,6 +67,13 @@ impl Class {
         &self.ranges[self.range_of(priority)].tree
     }
 
+    /// Who has a unit of weight in a range of this class.
+    fn drawn(&self, class: u32, tree: &WeightTree, at: u64) -> (Spot, Member, u32) {
+        let (place, _) = tree.at_weight(at);
+        let member = self.members[place].expect("who has weight is here");
+        (spot(class, place), member, tree.weight(place))
+    }
+
     /// The highest priority up to this one for which there is weight.
     fn open_up_to(&self, priority: u32) -> Option<u32> {
         let own = self.range_of(priority);
@@ -151,9 +158,7 @@ impl Classes {
 
     /// A worker leaves; a class without workers goes.
     pub(crate) fn leave(&mut self, spot: Spot) {
-        for range in 0..self.class(spot.class).ranges.len() {
-            self.set(spot, range, 0);
-        }
+        self.weigh(spot, |_| 0);
         let row = self.rows[spot.class as usize].as_mut().expect("its worker was here a line ago");
         row.members[spot.place as usize] = None;
         row.vacant.push(spot.place);
@@ -189,23 +194,22 @@ impl Classes {
         }
     }
 
-    /// What a worker could still take in a range of its own; tells what that was before.
-    pub(crate) fn set(&mut self, spot: Spot, range: usize, weight: u32) -> u32 {
+    /// What a worker could still take in each of its ranges; tells whether that is more than before in any.
+    pub(crate) fn weigh(&mut self, spot: Spot, weight_in: impl Fn(usize) -> u32) -> bool {
         let class = self.rows[spot.class as usize].as_mut().expect("a class lives as long as its workers");
-        let Range { tree, posts } = &mut class.ranges[range];
-        let before = tree.replace(spot.place as usize, weight);
-        if before != weight
-            && !posts.is_empty()
-            && let Some(index) = &mut self.index
-        {
-            index.write(posts, tree);
+        let mut more = false;
+        for (number, range) in class.ranges.iter_mut().enumerate() {
+            let weight = weight_in(number);
+            let before = range.tree.replace(spot.place as usize, weight);
+            more |= weight > before;
+            if before != weight
+                && !range.posts.is_empty()
+                && let Some(index) = &mut self.index
+            {
+                index.write(&range.posts, &range.tree);
+            }
         }
-        before
-    }
-
-    /// How many ranges a worker has.
-    pub(crate) fn ranges(&self, spot: Spot) -> usize {
-        self.class(spot.class).ranges.len()
+        more
     }
 
     /// Who stands at a spot.
@@ -227,6 +231,9 @@ impl Classes {
 
     /// What all of them could still take at a priority.
     pub(crate) fn total(&self, priority: u32) -> u64 {
+        if let (&[class], None) = (&self.loose[..], &self.index) {
+            return self.class(class).tree(priority).total();
+        }
         self.parts(priority).map(|part| part.tree().total()).sum()
     }
 
@@ -236,18 +243,25 @@ impl Classes {
         loose.chain(self.index.iter().filter_map(|index| index.open_up_to(priority))).max()
     }
 
-    /// The spot in which the `at`-th unit of weight lies; `at` is below the total.
-    pub(crate) fn at_weight(&self, priority: u32, mut at: u64) -> Option<Spot> {
+    /// Who has the unit of weight that `draw` picks, below the total; with all the weight there. `None` if nobody has any.
+    pub(crate) fn draw(&self, priority: u32, draw: impl FnOnce(u64) -> u64) -> Option<(Spot, Member, u32)> {
+        // Nearly always there is one class.
+        if let (&[class], None) = (&self.loose[..], &self.index) {
+            let row = self.class(class);
+            let tree = row.tree(priority);
+            let total = tree.total();
+            return (total > 0).then(|| row.drawn(class, tree, draw(total)));
+        }
+        let total = self.total(priority);
+        let mut at = if total == 0 { return None } else { draw(total) };
         for part in self.parts(priority) {
             let total = part.tree().total();
             if at < total {
                 let (place, rest) = part.tree().at_weight(at);
                 let class = part.class_at(place);
-                let place = match part {
-                    Part::Loose(..) => place,
-                    Part::Indexed(_) => self.class(class).tree(priority).at_weight(rest).0,
-                };
-                return Some(spot(class, place));
+                let row = self.class(class);
+                let at = if matches!(part, Part::Loose(..)) { at } else { rest };
+                return Some(row.drawn(class, row.tree(priority), at));
             }
             at -= total;
         }

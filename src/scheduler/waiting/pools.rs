@@ -142,13 +142,8 @@ impl Pools {
         by: &dyn Admission,
         eligible: bool,
     ) {
-        let mut more = false;
-        let row = &mut self.rows[pool];
-        for range in 0..row.workers.ranges(spot) {
-            let weight = if eligible { by.free(ledger, range) } else { 0 };
-            more |= weight > row.workers.set(spot, range, weight);
-        }
-        if more {
+        let workers = &mut self.rows[pool].workers;
+        if workers.weigh(spot, |range| if eligible { by.free(ledger, range) } else { 0 }) {
             self.mark(pool);
         }
     }

@@ -86,12 +86,7 @@ fn happens(house: &mut House, happening: &str) {
                 house.native_peer(name),
                 std::iter::once(Payload::copy_from_slice(job.as_bytes())).collect(),
             );
-            house.tell(Event::Submitted {
-                client,
-                first: JobId(0),
-                options: JobOptions::default(),
-                payloads,
-            });
+            house.tell(Event::Submitted { client, first: JobId(0), options: Box::default(), payloads });
         }
         ["too-large", name, bytes] => house.too_large(name, bytes.parse().unwrap()),
         _ => panic!("{happening}"),

@@ -211,7 +211,7 @@ proptest! {
                 Happening::Submits => {
                     let client = house.native_peer("native");
                     let payloads = std::iter::once(Payload::from_static(b"\xff\x00")).collect();
-                    house.tell(Event::Submitted { client, first: JobId(submitted), options: JobOptions::default(), payloads });
+                    house.tell(Event::Submitted { client, first: JobId(submitted), options: Box::default(), payloads });
                     submitted += 1;
                 }
             }
@@ -279,12 +279,7 @@ fn no_frame_is_over_the_limit() {
     let most = Payload::from(vec![b'7'; FRAME_BYTES_MAX]);
     let payloads = [most, Payload::from(vec![0xff; FRAME_BYTES_MAX])].into_iter().collect();
     house.hear("v", br#"{"command":"offer","slots":5}"#);
-    house.tell(Event::Submitted {
-        client: native,
-        first: JobId(0),
-        options: JobOptions::default(),
-        payloads,
-    });
+    house.tell(Event::Submitted { client: native, first: JobId(0), options: Box::default(), payloads });
     assert!(house.turn().iter().all(|(_, text)| !text.contains(r#""args""#)));
     assert_eq!(house.native.len(), 2, "both end, with the reason");
 }

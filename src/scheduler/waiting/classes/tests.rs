@@ -27,9 +27,14 @@ fn compare(classes: &Classes, plain: &Plain, priority: u32) -> Result<(), TestCa
     // Each unit of weight is somebody's, and each has as many as its weight.
     let mut units: BTreeMap<Spot, u32> = BTreeMap::new();
     for at in 0..total {
-        *units.entry(classes.at_weight(priority, at).expect("below the total")).or_default() += 1;
+        let (spot, member, weight) = classes.draw(priority, |_| at).expect("there is some");
+        prop_assert_eq!(classes.member(spot), Some(member));
+        prop_assert_eq!(classes.weight(priority, spot), weight);
+        *units.entry(spot).or_default() += 1;
     }
-    prop_assert_eq!(classes.at_weight(priority, total), None);
+    if total == 0 {
+        prop_assert_eq!(classes.draw(priority, |_| 0), None);
+    }
     prop_assert_eq!(units, open.iter().copied().collect::<BTreeMap<_, _>>());
     // The round comes by each once, in order.
     let mut round = Vec::new();
@@ -93,7 +98,7 @@ proptest! {
                     let weights = &mut plain.get_mut(&spot).expect("one of them").1;
                     let range = range as usize % weights.len();
                     let before = core::mem::replace(&mut weights[range], weight);
-                    prop_assert_eq!(classes.set(spot, range, weight), before);
+                    prop_assert_eq!(classes.weigh(spot, |range| weights[range]), weight > before);
                 }
                 Change::Leave(_) | Change::Set(..) => {}
             }
