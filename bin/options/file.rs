@@ -15,14 +15,18 @@ pub(super) const CONFIG: &str = "config";
 pub(super) fn read(path: &Path, known: &Known) -> Result<BTreeMap<String, String>, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
-    let values = if text.trim_start().starts_with('{') { json_values } else { values };
-    values(&text, known).map_err(|(line, reason)| Failure::usage(format!("{name}:{line}: {reason}")))
+    parse(&text, known).map_err(|(line, reason)| Failure::usage(format!("{name}:{line}: {reason}")))
+}
+
+/// The text value of each key of a file with this text, or line and reason of the first fault.
+pub(super) fn parse(text: &str, known: &Known) -> Result<BTreeMap<String, String>, (usize, String)> {
+    if text.trim_start().starts_with('{') { json_values(text, known) } else { values(text, known) }
 }
 
 /// The ancestor's names of keys, and ours.
 const ANCESTORS_KEYS: [(&str, &str); 1] = [("numberOfWorkers", "workers")];
 
-/// The same of a file that is one JSON object, as the ancestor's `config.json`: strings, numbers and booleans.
+/// The values of a file that is one JSON object, as the ancestor's `config.json`: strings, numbers and booleans.
 fn json_values(text: &str, known: &Known) -> Result<BTreeMap<String, String>, (usize, String)> {
     let object: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).map_err(|error| (error.line(), error.to_string()))?;
@@ -45,7 +49,7 @@ fn json_values(text: &str, known: &Known) -> Result<BTreeMap<String, String>, (u
     Ok(values)
 }
 
-/// The text value of each key, or line and reason of the first fault.
+/// The same of TOML.
 fn values(text: &str, known: &Known) -> Result<BTreeMap<String, String>, (usize, String)> {
     let fault = |span: Range<usize>, reason: String| (line_of(text, span.start), reason);
     let table = DeTable::parse(text).map_err(|error| {

@@ -8,6 +8,11 @@
 mod address;
 mod environment;
 mod file;
+/// What a file may say, for tests and fuzzers.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+#[path = "../../tests/hostile/config.rs"]
+pub mod hostile;
 pub mod value;
 
 pub use address::Address;

@@ -124,7 +124,8 @@ impl Driver {
         drop(self.doorbell.end());
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// One turn; ready when the manager has ended.
+    pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.again = false;
         let (mut ready, mut commands) = (mem::take(&mut self.ready), mem::take(&mut self.commands));
         self.doorbell.take(&mut ready, &mut commands, cx.waker());

@@ -19,7 +19,10 @@ mod error;
 mod events;
 mod greeting;
 pub mod handle;
-mod json;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/hostile/manager/mod.rs"]
+pub(crate) mod hostile;
+pub(crate) mod json;
 mod liveness;
 mod outgoing;
 mod places;

@@ -11,6 +11,9 @@
 mod client;
 mod frames;
 mod hear;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/hostile/manager/json.rs"]
+pub(crate) mod hostile;
 mod messages;
 mod moment;
 mod requests;
@@ -116,5 +119,5 @@ impl Dialect {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod tests;

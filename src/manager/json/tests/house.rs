@@ -1,5 +1,8 @@
 //! A manager without sockets: the scheduler, and JSON peers around it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![cfg_attr(not(test), allow(dead_code, reason = "the recorded conversations use all of it"))]
+
 use super::super::{
     Dialect, FRAME_BYTES_MAX, JobName, Piece, Question, Refused, Rules, Times, World, answer,
 };
@@ -12,11 +15,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// 2026-01-02T03:04:05.678Z
-pub(super) const MILLIS: u64 = 1_767_323_045_678;
+pub(in crate::manager::json) const MILLIS: u64 = 1_767_323_045_678;
 
 /// The house.
-pub(super) struct House {
-    pub(super) scheduler: Scheduler,
+pub(in crate::manager::json) struct House {
+    pub(in crate::manager::json) scheduler: Scheduler,
     now: Time,
     peers: Vec<Party>,
     rules: Rules,
@@ -26,7 +29,7 @@ pub(super) struct House {
     /// The scheduler was told something that no JSON peer said.
     told: bool,
     /// What native clients were told: job, text.
-    pub(super) native: Vec<(JobId, String)>,
+    pub(in crate::manager::json) native: Vec<(JobId, String)>,
 }
 
 struct Party {
@@ -72,7 +75,7 @@ impl World for Around<'_> {
 }
 
 impl House {
-    pub(super) fn new(config: Config) -> Self {
+    pub(in crate::manager::json) fn new(config: Config) -> Self {
         let rules = Rules {
             payload_bytes_max: config.payload_bytes_max,
             hold_similar_work: config.hold_similar_work,
@@ -91,11 +94,11 @@ impl House {
     }
 
     /// The number of a peer by this name, who joins if nobody has it.
-    pub(super) fn peer(&mut self, name: &str) -> PeerId {
+    pub(in crate::manager::json) fn peer(&mut self, name: &str) -> PeerId {
         self.join(name, true)
     }
 
-    pub(super) fn native_peer(&mut self, name: &str) -> PeerId {
+    pub(in crate::manager::json) fn native_peer(&mut self, name: &str) -> PeerId {
         self.join(name, false)
     }
 
@@ -119,7 +122,7 @@ impl House {
         peer
     }
 
-    pub(super) fn leave(&mut self, name: &str) {
+    pub(in crate::manager::json) fn leave(&mut self, name: &str) {
         let place = self.peers.iter().position(|party| party.name == name).unwrap();
         // Numbers are never used again, so the row stays.
         let party = &mut self.peers[place];
@@ -129,16 +132,16 @@ impl House {
     }
 
     /// Tells the scheduler what a native peer said.
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(in crate::manager::json) fn tell(&mut self, event: Event) {
         self.told = true;
         self.scheduler.handle(self.now, event);
     }
 
-    pub(super) fn wait(&mut self, time: Duration) {
+    pub(in crate::manager::json) fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
     }
 
-    pub(super) fn hear(&mut self, name: &str, body: &[u8]) -> bool {
+    pub(in crate::manager::json) fn hear(&mut self, name: &str, body: &[u8]) -> bool {
         let peer = self.peer(name);
         let party = self.peers.iter_mut().find(|party| party.peer == peer).unwrap();
         let mut around = Around {
@@ -151,12 +154,12 @@ impl House {
         party.dialect.as_mut().unwrap().hear(body, &mut around)
     }
 
-    pub(super) fn say(&mut self, name: &str, message: &ManagerMessage) {
+    pub(in crate::manager::json) fn say(&mut self, name: &str, message: &ManagerMessage) {
         let party = self.peers.iter_mut().find(|party| party.name == name).unwrap();
         party.dialect.as_mut().unwrap().say(message, None);
     }
 
-    pub(super) fn too_large(&mut self, name: &str, bytes: u32) {
+    pub(in crate::manager::json) fn too_large(&mut self, name: &str, bytes: u32) {
         let party = self.peers.iter_mut().find(|party| party.name == name).unwrap();
         party.dialect.as_mut().unwrap().hear_too_large(bytes);
     }
@@ -166,7 +169,7 @@ impl House {
     }
 
     /// Lets the scheduler decide until it wants nothing more; what each peer is told, by name.
-    pub(super) fn turn(&mut self) -> Vec<(String, String)> {
+    pub(in crate::manager::json) fn turn(&mut self) -> Vec<(String, String)> {
         let mut said = Vec::new();
         for _ in 0..8 {
             let mut actions = Vec::new();

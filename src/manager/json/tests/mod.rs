@@ -1,5 +1,7 @@
 //! The dialect against the real scheduler, in virtual time: recorded conversations, and words that nobody should say.
 
+#[cfg(test)]
 mod golden;
-mod house;
+pub(super) mod house;
+#[cfg(test)]
 mod properties;

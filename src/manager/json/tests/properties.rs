@@ -3,14 +3,12 @@
 //! proportion to what came.
 
 use super::super::FRAME_BYTES_MAX;
-use super::super::text::Json;
+use super::super::hostile::{Happening, run};
 use super::house::House;
 use proletariat_protocol::{JobId, JobOptions, Payload};
 use proletariat_scheduler::{Config, Event};
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// JSON values that are trouble somewhere.
 const VALUES: &[&str] = &[
@@ -130,14 +128,6 @@ fn message() -> impl Strategy<Value = String> {
     })
 }
 
-#[derive(Clone, Debug)]
-enum Happening {
-    Says(u8, Vec<u8>),
-    Waits(u64),
-    Leaves(u8),
-    Submits,
-}
-
 fn happening() -> impl Strategy<Value = Happening> {
     let text = prop_oneof![
         12 => message().prop_map(String::into_bytes),
@@ -153,37 +143,6 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// Each job whose id a client was told ends once at most, and not before.
-#[derive(Default)]
-struct Books(BTreeMap<String, bool>);
-
-impl Books {
-    fn hear(&mut self, text: &str) {
-        let object = Json::read(text.as_bytes()).unwrap();
-        let member = |object: Json<'_>, name: &str| {
-            object
-                .members()
-                .find(|(key, _)| key.string().as_deref() == Some(name))
-                .map(|(_, value)| value.text().to_owned())
-        };
-        let is =
-            |name: &str, value: &str| member(object, name).is_some_and(|text| text == format!("\"{value}\""));
-        let work = member(object, "work").unwrap_or_default();
-        let entries = Json::read(work.as_bytes()).and_then(Json::elements).into_iter().flatten();
-        if is("command", "answer") && is("to", "push") {
-            entries.for_each(|id| {
-                self.0.entry(id.text().to_owned()).or_insert(false);
-            });
-        } else if is("command", "done") {
-            for entry in entries {
-                let id = member(entry, "id").unwrap();
-                let ended = self.0.get_mut(&id).expect("told before its end");
-                assert!(!std::mem::replace(ended, true), "{id} ended twice");
-            }
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -193,35 +152,7 @@ proptest! {
         hold_similar_work in any::<bool>(),
         sacred_guarantees in any::<bool>(),
     ) {
-        let config = Config { hold_similar_work, sacred_guarantees, queued_jobs_max: 50, ..Config::default() };
-        let (mut house, mut books, mut submitted) = (House::new(config), Books::default(), 0);
-        let (mut heard_bytes, mut said_bytes) = (0, 0);
-        let names = ["a", "b", "c", "d"];
-        for happening in happenings {
-            match happening {
-                Happening::Says(who, text) => {
-                    heard_bytes += text.len() + 4;
-                    house.hear(names[usize::from(who)], &text);
-                }
-                Happening::Waits(millis) => house.wait(Duration::from_millis(millis)),
-                Happening::Leaves(who) => {
-                    house.peer(names[usize::from(who)]);
-                    house.leave(names[usize::from(who)]);
-                }
-                Happening::Submits => {
-                    let client = house.native_peer("native");
-                    let payloads = std::iter::once(Payload::from_static(b"\xff\x00")).collect();
-                    house.tell(Event::Submitted { client, first: JobId(submitted), options: Box::default(), payloads });
-                    submitted += 1;
-                }
-            }
-            for (_, text) in house.turn() {
-                said_bytes += text.len();
-                books.hear(&text);
-            }
-        }
-        // A status names each peer and range: some kilobytes for a question of thirty bytes.
-        prop_assert!(said_bytes <= 200 * heard_bytes + 10_000, "{said_bytes} bytes said, {heard_bytes} heard");
+        run(happenings, hold_similar_work, sacred_guarantees);
     }
 }
 

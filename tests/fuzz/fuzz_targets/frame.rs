@@ -1,0 +1,5 @@
+//! See `tests/hostile`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| proletariat::hostile::frame::frame(data));

@@ -1,0 +1,5 @@
+//! The doors of the manager.
+
+pub(crate) mod handshake;
+pub(crate) mod session;
+mod wire;
