@@ -128,6 +128,7 @@ mod tests {
     #[test]
     fn entries_become_the_message_that_they_are_of() {
         let mut batch = Batch::default();
+        assert_eq!((batch.of(), batch.entries()), (None, 0));
         for (kind, payload) in [(None, &b"one"[..]), (Some("mult"), b""), (Some("add"), b"three")] {
             let execution = AssignedExecution {
                 assignment: AssignmentId(7),
@@ -141,6 +142,7 @@ mod tests {
             };
             batch.push_execution(&execution, payload);
         }
+        assert_eq!((batch.of(), batch.entries()), (Some(BatchOf::Executions), 3));
         let (assign, tail) = message(&mut batch);
         let ManagerMessage::Assign { executions } = assign else { panic!("{assign:?}") };
         let kinds: Vec<Option<&str>> = executions.iter().map(|execution| execution.kind.as_deref()).collect();
@@ -149,6 +151,7 @@ mod tests {
         assert_eq!(tail, b"onethree");
 
         batch.clear();
+        assert_eq!((batch.of(), batch.entries(), batch.bytes()), (None, 0, 0));
         let failed = OutcomeKind::Error(ErrorCode::WorkFailed);
         for (n, outcome) in [OutcomeKind::Result, failed].into_iter().enumerate() {
             batch.push_outcome(&JobOutcome { job: JobId(n as u64), outcome, bytes: 1 }, b"x");

@@ -254,15 +254,15 @@ mod tests {
 
     #[test]
     fn what_a_vector_reserves_follows_the_bytes_received() {
-        let mut bytes = vec![8, 0, 0, 0];
-        bytes.extend_from_slice(&u64::MAX.to_le_bytes());
-        let seed = Bounded::new(PhantomData::<Announced>, bytes.len() / BYTES_PER_ELEMENT);
-        let announced: (Announced, usize) =
-            bincode::serde::seed_decode_from_slice(seed, &bytes[4..], CONFIG).unwrap();
-        assert_eq!(announced.0.0, Some(0), "12 bytes are not worth one element");
+        let sequence = |claimed: u64, bytes: usize| [&claimed.to_le_bytes()[..], &vec![0; bytes]].concat();
+        let few = decode(&sequence(u64::MAX, 4));
+        assert_eq!(few, Ok((Announced(Some(0)), 8)), "12 bytes are not worth one element");
+        assert_eq!(decode(&sequence(100_000, 312)), Ok((Announced(Some(20)), 8)));
+        assert_eq!(decode(&sequence(3, 312)), Ok((Announced(Some(3)), 8)));
     }
 
     /// A sequence that tells what it was told to reserve, and reads nothing.
+    #[derive(PartialEq, Debug)]
     struct Announced(Option<usize>);
 
     impl<'de> serde::Deserialize<'de> for Announced {

@@ -160,13 +160,17 @@ mod tests {
     #[test]
     fn streams_are_put_together_apart_from_each_other() {
         let mut reassembly = Reassembly::new(100);
+        assert!(reassembly.is_empty());
         reassembly.begin(&begin(1, 6)).unwrap();
+        assert!(!reassembly.is_empty());
         reassembly.begin(&begin(2, 3)).unwrap();
         assert_eq!(reassembly.data(1, b"abc"), Ok(None));
         assert_eq!(reassembly.data(2, b"xyz"), Ok(Some(b"xyz".to_vec())));
         assert_eq!(reassembly.incomplete_bytes(), 3);
+        assert_eq!(reassembly.expect(1, 4), Err(WireError::FragmentPastEnd(1)), "three are there");
         assert_eq!(reassembly.data(1, b"def"), Ok(Some(b"abcdef".to_vec())));
         assert_eq!(reassembly.incomplete_bytes(), 0);
+        assert!(reassembly.is_empty());
         assert_eq!(reassembly.data(1, b"g"), Err(WireError::StreamUnknown(1)));
         assert_eq!(reassembly.begin(&begin(1, 1)), Ok(()), "a complete stream's number is free");
     }
@@ -210,6 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn room_grows_by_doubling() {
+        let total = 1024 * 1024_usize;
+        let mut reassembly = Reassembly::new(total as u64);
+        reassembly.begin(&begin(5, total as u64)).unwrap();
+        let (mut room, mut moves) = (0, 0);
+        for _ in 1..total / 64 {
+            reassembly.data(5, &[7; 64]).unwrap();
+            let now = reassembly.streams[&5].body.capacity();
+            moves += u32::from(std::mem::replace(&mut room, now) != now);
+        }
+        assert!(moves <= 15, "{moves} times was all copied to another place");
+    }
+
+    #[test]
     fn all_incomplete_messages_together_have_a_bound() {
         let mut reassembly = Reassembly::new(0);
         let most = SYSTEM_MESSAGE_BYTES_MAX + HEAD_BYTES_MAX;
@@ -220,6 +238,8 @@ mod tests {
         }
         reassembly.begin(&begin(4, most as u64)).unwrap();
         assert!(matches!(reassembly.data(4, &whole), Err(WireError::TooMuchIncomplete(_))));
+        assert_eq!(reassembly.expect(4, 4), Ok(()), "just as much as may be");
+        assert_eq!(reassembly.expect(4, 5), Err(WireError::TooMuchIncomplete(4 * most as u64 + 1)));
         assert!(matches!(reassembly.data(3, &[0]), Ok(Some(_))), "those under way can still be completed");
     }
 }

@@ -41,6 +41,11 @@ fn the_greatest_common_version_is_chosen() {
         Preamble { version_min: 3, version_max: 5 }.version(),
         Err(HandshakeError::NotOffered { min: 3, max: 5 })
     );
+    let strange = VERSION_MAX + 1;
+    let not_offered = HandshakeError::NotOffered { min: strange, max: strange };
+    assert_eq!(Preamble::chosen(strange).version(), Err(not_offered));
+    let undecided = HandshakeError::NotOffered { min: VERSION_MAX, max: strange };
+    assert_eq!(range(VERSION_MAX, strange).version(), Err(undecided));
 }
 
 #[test]
@@ -58,6 +63,10 @@ fn a_hello_comes_back_and_every_part_of_it_waits_for_more() {
 #[test]
 fn a_hello_has_bounds() {
     let mut bytes = BytesMut::new();
+    let most = Hello { name: "n".repeat(NAME_BYTES_MAX), token: Some(vec![7; TOKEN_BYTES_MAX]), ..hello() };
+    most.encode(&mut bytes).unwrap();
+    assert_eq!(Hello::decode(&bytes), Ok(Some((most, bytes.len()))));
+    bytes.clear();
     let long = Hello { name: "n".repeat(NAME_BYTES_MAX + 1), ..hello() };
     assert_eq!(long.encode(&mut bytes), Err(HandshakeError::NameTooLong(NAME_BYTES_MAX + 1)));
     encode_frame(&long, &mut bytes);
@@ -87,7 +96,11 @@ fn a_refusal_fits_its_frame_whatever_it_quotes() {
     let message = "é".repeat(HANDSHAKE_FRAME_BYTES_MAX);
     let refusal = Refusal { code: ErrorCode::Unauthorized, message, retry: true, retry_after_ms: 5 };
     let mut bytes = BytesMut::new();
-    Answer::Refused(refusal).encode(&mut bytes);
-    let Ok(Some((Answer::Refused(refusal), length))) = Answer::decode(&bytes) else { panic!("no refusal") };
-    assert_eq!((refusal.message.len(), length), (REFUSAL_BYTES_MAX, bytes.len()));
+    Answer::Refused(refusal.clone()).encode(&mut bytes);
+    let Ok(Some((Answer::Refused(cut), length))) = Answer::decode(&bytes) else { panic!("no refusal") };
+    assert_eq!((cut.message.len(), length), (2_048, bytes.len()));
+    bytes.clear();
+    let whole = Answer::Refused(Refusal { message: "x".repeat(2_048), ..refusal });
+    whole.encode(&mut bytes);
+    assert_eq!(Answer::decode(&bytes), Ok(Some((whole, bytes.len()))));
 }
