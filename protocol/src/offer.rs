@@ -142,3 +142,49 @@ impl Offer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_have_bounds() {
+        assert_eq!(Offer::new(0).check(), Err(OfferError::NoSlots));
+        assert_eq!(Offer::new(1).check(), Ok(()));
+        assert_eq!(Offer::new(65_535).check(), Ok(()));
+        assert_eq!(Offer::new(65_536).check(), Err(OfferError::TooManySlots(65_536)));
+    }
+
+    #[test]
+    fn ranges_have_bounds() {
+        let ranges = |count: u32| (1..=count).fold(Offer::new(100), |offer, bound| offer.guarantee(bound, 1));
+        assert_eq!(ranges(15).check(), Ok(()));
+        assert_eq!(ranges(16).check(), Err(OfferError::TooManyRanges(17)));
+        assert_eq!(Offer::new(5).guarantee(0, 1).check(), Err(OfferError::BoundZero));
+        let twice = Offer::new(5).guarantee(7, 1).guarantee(3, 1).guarantee(7, 2);
+        assert_eq!(twice.check(), Err(OfferError::BoundTwice(7)));
+    }
+
+    #[test]
+    fn guarantees_fit_into_the_slots() {
+        let offer = Offer::new(50).guarantee(2, 20).guarantee(1, 30);
+        assert_eq!(offer.check(), Ok(()), "nothing need be left for range 0");
+        let over = offer.clone().guarantee(9, 1).check();
+        assert_eq!(over, Err(OfferError::OverSlots { bound: 9, sum: 51, slots: 50 }));
+        let over = offer.guarantee(1_000, u32::MAX).check();
+        assert!(matches!(over, Err(OfferError::OverSlots { bound: 1_000, .. })));
+        assert_eq!(Offer::new(1).guarantee(1, 0).check(), Ok(()), "a guarantee of nothing is one");
+    }
+
+    #[test]
+    fn kinds_have_bounds() {
+        let offer = |kinds: Vec<String>| Offer::new(1).kinds(kinds).check();
+        assert_eq!(offer(vec!["k".into(), "k".repeat(128)]), Ok(()));
+        assert_eq!(offer(vec!["k".into(); 4_096]), Ok(()));
+        for refused in
+            [vec![], vec!["k".into(); 4_097], vec!["k".into(), String::new()], vec!["k".repeat(129)]]
+        {
+            assert_eq!(offer(refused), Err(OfferError::Kinds));
+        }
+    }
+}

@@ -91,3 +91,28 @@ impl fmt::Debug for Payloads {
         f.debug_list().entries(self.iter().map(|payload| self.slice(payload))).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_counted_and_cut() {
+        let none = Payloads::default();
+        assert_eq!((none.len(), none.bytes(), none.is_empty()), (0, 0, true));
+        let parts = ["one", "", "three"].map(|text| Payload::from_static(text.as_bytes()));
+        let payloads: Payloads = parts.iter().cloned().collect();
+        assert_eq!((payloads.len(), payloads.bytes(), payloads.is_empty()), (3, 8, false));
+        assert_eq!(payloads, Payloads::new(Payload::from_static(b"onethree"), vec![3, 0, 5]));
+        let slices: Vec<Payload> = payloads.iter().map(|payload| payloads.slice(payload)).collect();
+        assert_eq!(slices, parts);
+    }
+
+    #[test]
+    fn one_payload_is_not_copied() {
+        let payload = Payload::from(vec![7; 100]);
+        let payloads: Payloads = std::iter::once(payload.clone()).collect();
+        let same = payloads.iter().next().map(<[u8]>::as_ptr);
+        assert_eq!((payloads.len(), same), (1, Some(payload.as_ptr())));
+    }
+}

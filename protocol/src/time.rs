@@ -54,3 +54,22 @@ impl Sub for Time {
         self.since(earlier)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_microseconds_that_stop_at_both_ends() {
+        let time = Time::from_millis(3);
+        assert_eq!(time, Time(3_000));
+        assert_eq!(time + Duration::from_micros(5), Time(3_005));
+        assert_eq!(time.plus_millis(2), Time(5_000));
+        assert_eq!(time.before(Duration::from_millis(1)), Time(2_000));
+        assert_eq!(time - Time(1_000), Duration::from_millis(2));
+        assert_eq!(time.before(Duration::MAX), Time::ZERO);
+        assert_eq!(Time(1_000) - time, Duration::ZERO, "not after it");
+        assert_eq!(time + Duration::MAX, Time::NEVER);
+        assert_eq!(time.plus_millis(u64::MAX), Time::NEVER);
+    }
+}

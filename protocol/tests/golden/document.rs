@@ -110,32 +110,41 @@ fn every_message_and_code_is_in_its_table() {
     }
 }
 
+/// As the document writes numbers: 65,536.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut written = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            written.push(',');
+        }
+        written.push(digit);
+    }
+    written
+}
+
 #[test]
 fn the_limits_are_those_of_the_code() {
-    let numbers = [
-        limits::HANDSHAKE_FRAME_BYTES_MAX,
-        limits::FRAME_BYTES_MAX,
-        limits::FRAGMENT_BYTES,
-        limits::HEAD_BYTES_MAX,
-        limits::FRAGMENT_STREAMS_MAX,
-        limits::JOBS_PER_SUBMIT_MAX,
-        limits::ENTRIES_PER_MESSAGE_MAX,
-        limits::SYSTEM_MESSAGE_BYTES_MAX,
-        limits::SYSTEM_MESSAGES_OPEN_MAX,
-        limits::KINDS_MAX,
-        limits::KEY_BYTES_MAX,
-        limits::CLOCK_MILLIS_MAX as usize,
+    let rows = [
+        ("frame before the answer", limits::HANDSHAKE_FRAME_BYTES_MAX),
+        ("frame", limits::FRAME_BYTES_MAX),
+        ("data of a fragment, and the largest body that senders put into one frame", limits::FRAGMENT_BYTES),
+        ("head", limits::HEAD_BYTES_MAX),
+        ("streams under way in one direction", limits::FRAGMENT_STREAMS_MAX),
+        ("entries of other messages, as senders keep it", limits::ENTRIES_PER_MESSAGE_MAX),
+        ("system message", limits::SYSTEM_MESSAGE_BYTES_MAX),
+        ("system messages of a peer without a report", limits::SYSTEM_MESSAGES_OPEN_MAX),
+        ("name, kind", limits::NAME_BYTES_MAX),
+        ("key, token", limits::KEY_BYTES_MAX),
+        ("key, token", limits::TOKEN_BYTES_MAX),
+        ("window of a stream", usize::try_from(limits::STREAM_WINDOW_BYTES).unwrap()),
     ];
-    for number in numbers {
-        let digits = number.to_string();
-        let mut written = String::new();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
-                written.push(',');
-            }
-            written.push(digit);
-        }
-        assert!(DOCUMENT.contains(&written), "{written}");
+    let jobs = format!("\n| jobs of a Submit | 1 to {} |\n", grouped(limits::JOBS_PER_SUBMIT_MAX));
+    let clock = format!(" {} ms (30 days)", grouped(limits::CLOCK_MILLIS_MAX as usize));
+    let kinds = format!("at most {}\nkinds of 1 to 128 bytes", grouped(limits::KINDS_MAX));
+    let rows = rows.map(|(name, number)| format!("\n| {name} | {} |\n", grouped(number)));
+    for text in rows.iter().chain([&jobs, &clock, &kinds]) {
+        assert!(DOCUMENT.contains(text), "{text}");
     }
 }
 
