@@ -5,16 +5,13 @@
 //! `CHAOS_SECONDS` says for how long, `CHAOS_SEED` which faults (processes have a timing of their own: a seed repeats the
 //! faults, not the run); see `scripts/chaos`.
 
-use crate::harness::{Manager, Running, Test, let_time_pass, until, within};
+use crate::harness::{Chance, Feeder, Manager, Running, Test, let_time_pass, time_of, until, within};
 use rustix::process::Signal;
-use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 const SECONDS: u64 = 12;
 const TICK: Duration = Duration::from_millis(20);
-/// Jobs of one client without an answer: few enough that a client that is stopped never blocks who feeds it.
-const OPEN_MAX: usize = 300;
 /// Lines in one tick, so that the books of a long run stay small.
 const LINES_PER_TICK: usize = 10;
 /// What the manager may have taken more than at its start when nothing is left to do, in bytes.
@@ -22,90 +19,6 @@ const MEMORY_KEPT_MAX: u64 = 64 << 20;
 /// The clocks of the connections are short, so that a stop of some seconds is a loss.
 const MANAGER: [&str; 6] = ["--max-attempts", "0", "--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
 const KINDS: [&str; 2] = ["echo", "sleep"];
-
-/// A small generator: the same seed gives the same faults.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
-/// What was handed to a client and what came back.
-struct Client {
-    process: Running,
-    kind: &'static str,
-    number: usize,
-    submitted: Vec<String>,
-    answers: BTreeMap<usize, String>,
-    /// Bytes of the output that are in the books.
-    read: usize,
-}
-
-impl Client {
-    fn start(manager: &Manager<'_>, number: usize) -> Self {
-        let kind = KINDS[number % KINDS.len()];
-        let words =
-            ["work", "-", "--individual", "--output", "jsonl", "--kind", kind, "--manager-timeout", "3s"];
-        Self {
-            process: manager.client(&words),
-            kind,
-            number,
-            submitted: Vec::new(),
-            answers: BTreeMap::new(),
-            read: 0,
-        }
-    }
-
-    fn feed(&mut self) {
-        let room = OPEN_MAX.saturating_sub(self.submitted.len() - self.answers.len());
-        let mut lines = String::new();
-        for _ in 0..room.min(LINES_PER_TICK) {
-            let index = self.submitted.len();
-            let payload = match self.kind {
-                "echo" => format!("job {index} of client {}", self.number),
-                _ => format!("{}ms", 1 + index * 7 % 40),
-            };
-            lines.push_str(&payload);
-            lines.push('\n');
-            self.submitted.push(payload);
-        }
-        self.process.feed_some(lines.as_bytes());
-    }
-
-    /// Puts whole lines of output into the books.
-    fn read(&mut self) {
-        let new = self.process.out_from(self.read);
-        let whole = new.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        self.read += whole;
-        for line in String::from_utf8(new[..whole].to_vec()).expect("JSON is UTF-8").lines() {
-            let answer: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-            let index = usize::try_from(answer["index"].as_u64().expect("an index")).unwrap();
-            let result = answer["result"].as_str().unwrap_or_else(|| panic!("no result: {line}"));
-            assert_eq!(Some(result), self.submitted.get(index).map(String::as_str), "a wrong answer: {line}");
-            let before = self.answers.insert(index, result.to_owned());
-            assert_eq!(before, None, "a second answer: {line}");
-        }
-    }
-
-    /// The end of the input; every job must have been answered when the client ends.
-    fn settle(mut self) -> usize {
-        self.process.end_input();
-        let what = format!("all answers of client {}", self.number);
-        within(Duration::from_secs(60), &what, || {
-            self.read();
-            (self.answers.len() == self.submitted.len()).then_some(())
-        });
-        let (all, read) = (self.submitted.len(), self.read);
-        let ended = self.process.ended().expect(0);
-        assert_eq!(ended.out.len(), read, "more than one answer for each job");
-        all
-    }
-}
 
 /// A process that stands still.
 struct Stopped {
@@ -126,9 +39,13 @@ struct World<'a> {
     /// What the manager that runs took when it had just started, in bytes.
     memory: u64,
     workers: Vec<Running>,
-    clients: Vec<Client>,
+    clients: Vec<Feeder>,
     stopped: Vec<Stopped>,
     counts: BTreeMap<&'static str, usize>,
+}
+
+fn start_client(manager: &Manager<'_>, number: usize) -> Feeder {
+    Feeder::start(manager, number, KINDS[number % KINDS.len()], &["--manager-timeout", "3s"])
 }
 
 fn start_worker(test: &Test, manager: &Manager<'_>, number: usize) -> Running {
@@ -145,7 +62,7 @@ impl<'a> World<'a> {
             test,
             memory: manager.process.memory(),
             workers: (0..4).map(|number| start_worker(test, &manager, number)).collect(),
-            clients: (0..4).map(|number| Client::start(&manager, number)).collect(),
+            clients: (0..4).map(|number| start_client(&manager, number)).collect(),
             manager,
             stopped: Vec::new(),
             counts: BTreeMap::new(),
@@ -212,9 +129,9 @@ impl<'a> World<'a> {
     fn replace_client(&mut self, at: usize) {
         self.count("clients killed");
         self.clients[at].process.signal(Signal::KILL);
-        self.clients[at].read();
+        self.read(at);
         let number = self.clients[at].number + self.clients.len();
-        self.clients[at] = Client::start(&self.manager, number);
+        self.clients[at] = start_client(&self.manager, number);
     }
 
     fn tick(&mut self) {
@@ -224,12 +141,19 @@ impl<'a> World<'a> {
         for Stopped { who, .. } in over {
             self.process(who).signal(Signal::CONT);
         }
-        for client in &mut self.clients {
+        for at in 0..self.clients.len() {
+            let client = &mut self.clients[at];
             assert!(client.process.is_running(), "a client has ended: {}", client.process.err());
-            client.feed();
-            client.read();
+            client.feed(LINES_PER_TICK);
+            self.read(at);
         }
         assert!(self.manager.process.is_running(), "the manager has ended: {}", self.manager.process.err());
+    }
+
+    /// Nothing that it said so far was wrong.
+    fn read(&mut self, at: usize) {
+        self.clients[at].read();
+        assert_eq!(self.clients[at].wrong, Vec::<String>::new());
     }
 
     /// Everything runs again, and all accounts are settled. Tells the jobs answered, and the faults.
@@ -237,7 +161,12 @@ impl<'a> World<'a> {
         for Stopped { who, .. } in std::mem::take(&mut self.stopped) {
             self.process(who).signal(Signal::CONT);
         }
-        let answered: usize = self.clients.drain(..).map(Client::settle).sum();
+        let mut answered = 0;
+        for client in self.clients.drain(..) {
+            let (jobs, wrong) = client.settle();
+            assert_eq!(wrong, Vec::<String>::new());
+            answered += jobs;
+        }
         self.manager.until_idle();
         self.manager.until_workers(self.workers.len());
         for worker in self.manager.workers() {
@@ -249,22 +178,16 @@ impl<'a> World<'a> {
         within(Duration::from_secs(90), &what, || {
             (self.manager.process.memory() <= self.memory + MEMORY_KEPT_MAX).then_some(())
         });
+        let memory = [self.memory, self.manager.process.memory()].map(|bytes| bytes / 1024);
+        println!("the manager's memory: {} KiB when it had started, {} KiB now", memory[0], memory[1]);
         (answered, self.counts)
     }
 }
 
-fn number_of(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 #[test]
 fn nothing_is_lost_whatever_is_killed_or_stopped() {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let seed = number_of("CHAOS_SEED").unwrap_or(now.as_nanos() as u64 % 1_000_000);
-    let time = Duration::from_secs(number_of("CHAOS_SECONDS").unwrap_or(SECONDS));
-    println!("CHAOS_SEED={seed}, {time:?}");
-    // An odd number is never zero, which this generator could not leave.
-    let mut chance = Chance(seed.wrapping_mul(2).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let (time, mut chance) = (time_of("CHAOS_SECONDS", SECONDS), Chance::of("CHAOS_SEED"));
+    println!("{time:?}");
     let test = Test::new();
     let mut world = World::new(&test);
     let (begun, mut next) = (Instant::now(), Instant::now());

@@ -2,6 +2,7 @@
 //! level; each ends with a look that no process, no port and no temporary file of it is left.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![allow(clippy::print_stdout, reason = "tests that measure or take long tell what they see")]
 
 mod batch;
 mod bench;
@@ -34,4 +35,5 @@ mod run;
 mod security;
 mod selectors;
 mod similar;
+mod soak;
 mod tongues;

@@ -4,12 +4,16 @@
 //! A [`Test`] is made first and so ends last: when it is dropped, everything that it started has been killed, and it fails
 //! the test if a process, a listening port or a temporary file is still there.
 
+mod chance;
 mod crowd;
+mod feeder;
 mod manager;
 mod process;
 mod raw;
 
+pub(crate) use chance::{Chance, time_of};
 pub(crate) use crowd::Crowd;
+pub(crate) use feeder::Feeder;
 pub(crate) use manager::{Manager, Way};
 pub(crate) use process::{Ended, Running};
 pub(crate) use raw::{CLIENT, Greeted, Peer, WORKER, connect, hello, read_to_end};
@@ -30,6 +34,8 @@ use tempfile::TempDir;
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// How long what a killed process held may take to go away (the promise of the documents).
 const GONE: Duration = Duration::from_secs(3);
+/// A test that starts more processes than this looks which of them are gone.
+const GROUPS_MAX: usize = 100;
 /// Between two looks at a level.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -114,7 +120,12 @@ impl Test {
     pub(crate) fn spawn(&self, mut command: Command) -> Running {
         command.env("TMPDIR", self.path("tmp"));
         let running = Running::start(command);
-        self.groups.borrow_mut().push(running.group());
+        let mut groups = self.groups.borrow_mut();
+        if groups.len() >= GROUPS_MAX {
+            // Numbers are used again: who is gone is forgotten before somebody else has its number.
+            groups.retain(|group| test_kill_process_group(*group).is_ok());
+        }
+        groups.push(running.group());
         running
     }
 

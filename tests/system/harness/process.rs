@@ -4,6 +4,7 @@ use super::{LIMIT, until};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,7 +18,9 @@ pub(super) fn executable(name: &str) -> Command {
         "client" => env!("CARGO_BIN_EXE_client"),
         _ => panic!("no executable {name}"),
     };
-    let mut command = Command::new(path);
+    // Copies, so that a long run does not meet the executables of a later build.
+    let copy = std::env::var_os("SYSTEM_EXECUTABLES").map(|folder| Path::new(&folder).join(name));
+    let mut command = Command::new(copy.unwrap_or_else(|| path.into()));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("PROLETARIAT_") || text == "RUST_LOG" || text == "NO_COLOR" {
@@ -99,6 +102,10 @@ impl Running {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -122,6 +129,11 @@ impl Running {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
         line.trim().trim_end_matches(" kB").parse().map_or(0, |kilobytes: u64| kilobytes * 1024)
+    }
+
+    /// How many descriptors it has open; 0 where the system does not tell.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
     /// What it wrote to standard error so far.
