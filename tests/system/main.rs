@@ -28,6 +28,7 @@ mod losses;
 mod managers;
 mod messages;
 mod options;
+mod partitions;
 mod planner;
 mod readme;
 mod restarts;

@@ -8,6 +8,7 @@ mod chance;
 mod crowd;
 mod feeder;
 mod manager;
+mod network;
 mod process;
 mod raw;
 
@@ -15,6 +16,7 @@ pub(crate) use chance::{Chance, time_of};
 pub(crate) use crowd::Crowd;
 pub(crate) use feeder::Feeder;
 pub(crate) use manager::{Manager, Way};
+pub(crate) use network::{Direction, Site, in_network};
 pub(crate) use process::{Ended, Running};
 pub(crate) use raw::{CLIENT, Greeted, Peer, WORKER, connect, hello, read_to_end};
 
