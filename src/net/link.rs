@@ -16,12 +16,16 @@
 //! Two things are easy to get wrong. Many peers lose their manager in the same moment, so each waits a random time of
 //! its own before it comes back (full jitter). And a process that was stopped for a while finds every clock passed when
 //! it goes on: silence counts only while this machine was looking, so a stall of our own never ends a session by itself.
+//! One that ends just before a manager is given up would be too short to be seen by that: so the machine looks once shortly
+//! before, and if it comes late to that look, the answer that is perhaps on its way is waited for.
 
 use core::time::Duration;
 use proletariat_protocol::Time;
 
 /// A machine that is polled so much later than it asked for was not looking: the process was stopped or starved.
 const STALL: Duration = Duration::from_secs(1);
+/// So long before it gives its manager up, a link looks once more; a shorter part of a short timeout.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Doublings after which the longest wait is reached from any sensible first wait; keeps the shift in range.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -110,6 +114,8 @@ struct Up {
     /// The last byte came then, or we were not looking until then.
     heard: Time,
     pinged: bool,
+    /// The last look before the manager is given up is done.
+    looked: bool,
 }
 
 impl Link {
@@ -145,7 +151,7 @@ impl Link {
     /// The manager let us in.
     pub fn welcomed(&mut self, now: Time) {
         if matches!(self.state, State::Connecting { .. } | State::Greeting { .. }) {
-            self.state = State::Up(Up { since: now, heard: now, pinged: false });
+            self.state = State::Up(Up { since: now, heard: now, pinged: false, looked: false });
             self.expected = Time::NEVER;
             self.failures = 0;
             self.welcomed = true;
@@ -155,8 +161,7 @@ impl Link {
     /// Bytes came from the manager.
     pub fn heard(&mut self, now: Time) {
         if let State::Up(up) = &mut self.state {
-            up.heard = now;
-            up.pinged = false;
+            *up = Up { heard: now, pinged: false, looked: false, ..*up };
         }
     }
 
@@ -199,10 +204,11 @@ impl Link {
     pub fn next_deadline(&self) -> Option<Time> {
         match self.state {
             State::Waiting { until } | State::Connecting { until } | State::Greeting { until } => Some(until),
-            State::Up(Up { heard, pinged, .. }) => {
-                let silence = if pinged { self.config.manager_timeout } else { self.ping_after() };
-                Some(heard + silence)
+            State::Up(Up { heard, pinged: false, .. }) => Some(heard + self.ping_after()),
+            State::Up(Up { heard, looked: false, .. }) => {
+                Some(heard + (self.config.manager_timeout - self.last_look()))
             }
+            State::Up(Up { heard, .. }) => Some(heard + self.config.manager_timeout),
             State::Ended => None,
         }
     }
@@ -220,13 +226,17 @@ impl Link {
                 self.failed(now, Retry::After(Duration::ZERO));
                 Some(Step::AttemptTimedOut)
             }
-            State::Up(up) if now.since(up.heard) >= self.config.manager_timeout => {
-                self.failed(now, Retry::After(Duration::ZERO));
-                Some(Step::ManagerSilent)
-            }
-            State::Up(up) => {
+            State::Up(up) if !up.pinged => {
                 self.state = State::Up(Up { pinged: true, ..up });
                 Some(Step::Ping)
+            }
+            State::Up(up) if !up.looked => {
+                self.look_once_more(now, up);
+                None
+            }
+            State::Up(_) => {
+                self.failed(now, Retry::After(Duration::ZERO));
+                Some(Step::ManagerSilent)
             }
             State::Ended => None,
         }
@@ -240,9 +250,20 @@ impl Link {
         let ping_after = self.ping_after();
         if let State::Up(up) = &mut self.state {
             let excused = Time(now.0.saturating_sub(micros(ping_after)));
-            up.heard = up.heard.max(excused);
-            up.pinged = false;
+            *up = Up { heard: up.heard.max(excused), pinged: false, looked: false, ..*up };
         }
+    }
+
+    /// Shortly before the manager is given up. Who comes late to this look was perhaps stopped until now.
+    fn look_once_more(&mut self, now: Time, up: Up) {
+        let late = now.since(self.expected) > self.last_look() / 2;
+        let excused = Time((now + self.last_look()).0.saturating_sub(micros(self.config.manager_timeout)));
+        let heard = if late { up.heard.max(excused) } else { up.heard };
+        self.state = State::Up(Up { heard, looked: true, ..up });
+    }
+
+    fn last_look(&self) -> Duration {
+        LAST_LOOK.min(self.config.manager_timeout / 4)
     }
 
     /// A ping after the timeout would be of no use.

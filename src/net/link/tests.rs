@@ -110,6 +110,8 @@ fn silence_is_met_with_one_ping_and_then_ends_the_session() {
     assert_eq!(link.poll(at(5_002)), None);
     link.heard(at(5_100));
     assert_eq!(link.poll(at(10_100)), Some(Step::Ping));
+    assert_eq!(link.next_deadline(), Some(at(34_100)), "the last look");
+    assert_eq!(link.poll(at(34_100)), None);
     assert_eq!(link.next_deadline(), Some(at(35_100)));
     assert_eq!(link.poll(at(35_099)), None);
     assert_eq!(link.poll(at(35_100)), Some(Step::ManagerSilent));
@@ -127,7 +129,28 @@ fn a_stall_of_our_own_is_not_silence_of_the_manager() {
     assert!(link.is_up());
     // A manager that stays silent while we look is still given up.
     assert_eq!(link.poll(at(615_001)), Some(Step::Ping));
+    assert_eq!(link.poll(at(639_001)), None);
     assert_eq!(link.poll(at(640_001)), Some(Step::ManagerSilent));
+}
+
+#[test]
+fn nor_is_one_that_ends_just_before_the_manager_would_be_given_up() {
+    for wakes in [34_600, 34_999] {
+        let mut link = up(LinkConfig::default(), 1);
+        link.heard(at(5_000));
+        assert_eq!(link.poll(at(10_000)), Some(Step::Ping));
+        // Stopped from here on, and so was the manager, whose answer comes a little later.
+        assert_eq!(link.poll(at(wakes)), None, "{wakes}");
+        assert_eq!(link.poll(at(wakes + 400)), None, "{wakes}");
+        link.heard(at(wakes + 401));
+        assert!(link.is_up());
+    }
+    // It is waited for only once, and not for long.
+    let mut link = up(LinkConfig::default(), 1);
+    link.heard(at(5_000));
+    assert_eq!(link.poll(at(10_000)), Some(Step::Ping));
+    assert_eq!(link.poll(at(34_700)), None);
+    assert_eq!(link.poll(at(35_700)), Some(Step::ManagerSilent));
 }
 
 #[test]
