@@ -74,6 +74,10 @@ pub struct Environment {
     /// Act two has begun.
     pub healed: bool,
     pub trace: Trace,
+    /// How often something happened that is worth to be known.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Hosts behind a line that is cut: nothing that they begin arrives before then.
+    pub cut: BTreeMap<usize, Time>,
     agenda: BinaryHeap<Reverse<(Time, u64)>>,
     happenings: BTreeMap<u64, Happening>,
     turns: BTreeMap<usize, Time>,
@@ -106,6 +110,8 @@ impl Environment {
             jobs: Jobs::default(),
             healed: false,
             trace: Trace { hash: 0xcbf2_9ce4_8422_2325, lines: tracing.then(Vec::new) },
+            counts: BTreeMap::new(),
+            cut: BTreeMap::new(),
             agenda: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             turns: BTreeMap::new(),
@@ -120,6 +126,10 @@ impl Environment {
         if let Some(lines) = &mut self.trace.lines {
             lines.push(format!("{:>12.6} {}", self.now.0 as f64 / 1e6, line()));
         }
+    }
+
+    pub fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
 
     pub fn schedule(&mut self, at: Time, happening: Happening) {
@@ -182,23 +192,29 @@ impl Environment {
         }
     }
 
+    /// When something arrives that is sent now, between this host and the manager.
+    fn beyond_the_cut(&mut self, host: usize) -> Time {
+        let travel = self.travel();
+        let from = self.cut.get(&host).copied().unwrap_or(Time::ZERO).max(self.now);
+        Time(from.0 + travel)
+    }
+
     /// A process opens a connection.
     pub fn connect(&mut self, host: usize) -> u64 {
         self.connections += 1;
         let connection = self.connections;
         self.network.insert(connection, Connection::new(host));
-        let travel = self.travel();
-        self.after(travel, Happening::Knock { connection });
+        let arrives = self.beyond_the_cut(host);
+        self.schedule(arrives, Happening::Knock { connection });
         connection
     }
 
     /// The manager took it, or there is none.
     pub fn answer(&mut self, connection: u64, open: bool) {
-        let travel = self.travel();
-        if let Some(found) = self.network.get_mut(&connection) {
-            found.manager_open = open;
-            self.after(travel, Happening::Answered { connection, open });
-        }
+        let Some(host) = self.network.get(&connection).map(|found| found.host) else { return };
+        let arrives = self.beyond_the_cut(host);
+        self.network.get_mut(&connection).expect("it is there").manager_open = open;
+        self.schedule(arrives, Happening::Answered { connection, open });
     }
 
     fn send(&mut self, connection: u64, side: Side, segment: Segment) {
@@ -250,8 +266,7 @@ impl Environment {
         }
         let bytes: Vec<u8> = pipe.arrived.drain(..).collect();
         let over = pipe.ended;
-        let blocked = std::mem::take(&mut pipe.blocked);
-        if blocked && !bytes.is_empty() {
+        if !bytes.is_empty() && std::mem::take(&mut pipe.blocked) {
             let writer = self.node(connection, side.other());
             let travel = self.options.network.latency;
             self.wake(writer, Time(self.now.0 + travel));

@@ -5,9 +5,13 @@ use crate::network::Side;
 use crate::options::Faults;
 use crate::peer::Part;
 use crate::world::World;
+use proletariat_protocol::Time;
+use std::time::Duration;
+
+const SORTS: usize = 12;
 
 /// The sorts, with the mean milliseconds between two of them.
-fn sorts(faults: &Faults) -> [u64; 8] {
+fn sorts(faults: &Faults) -> [u64; SORTS] {
     [
         faults.reset,
         faults.half_open,
@@ -17,12 +21,16 @@ fn sorts(faults: &Faults) -> [u64; 8] {
         faults.crash_worker,
         faults.crash_client,
         faults.drain_worker,
+        faults.drain_manager,
+        faults.slow_reader,
+        faults.sleep,
+        faults.partition,
     ]
 }
 
 /// The first of each sort.
 pub fn begin(env: &mut Environment) {
-    for sort in 0..8 {
+    for sort in 0..SORTS {
         plan(env, sort);
     }
 }
@@ -49,7 +57,11 @@ impl World<'_> {
             4 => self.crash_manager(),
             5 => self.crash_host(true),
             6 => self.crash_host(false),
-            _ => self.drain_worker(),
+            7 => self.drain_worker(),
+            8 => self.drain_manager(),
+            9 => self.slow_reader(),
+            10 => self.sleep(),
+            _ => self.partition(),
         }
         plan(&mut self.env, sort);
     }
@@ -90,7 +102,7 @@ impl World<'_> {
         let hosts = self.hosts.len() as u64;
         let at = self.env.random.below(hosts + 1);
         let wait = *self.env.random.pick(&[200_000, 2_000_000, 20_000_000, 45_000_000]);
-        let until = proletariat_protocol::Time(self.env.now.0 + self.env.random.below(wait));
+        let until = Time(self.env.now.0 + self.env.random.below(wait));
         if at == hosts {
             self.env.note(|| format!("the manager is stopped until {until:?}"));
             self.manager_stalled = until;
@@ -142,6 +154,53 @@ impl World<'_> {
             && let Part::Worker(worker) = &mut process.part
         {
             worker.drain(&mut self.env);
+        }
+    }
+
+    fn drain_manager(&mut self) {
+        let time = Duration::from_millis(self.env.random.below(10_000));
+        if let Some(manager) = &mut self.manager {
+            manager.drain(&mut self.env, time);
+        }
+    }
+
+    fn slow_reader(&mut self) {
+        let at = self.env.random.below(self.hosts.len() as u64) as usize;
+        let wait = *self.env.random.pick(&[2_000_000, 20_000_000, 60_000_000]);
+        let from = Time(self.env.now.0 + self.env.random.below(wait));
+        if let Some(process) = &mut self.hosts[at].process {
+            self.env.note(|| format!("host {at} reads nothing until {from:?}"));
+            self.env.count("slow reader");
+            process.reads_from = from;
+        }
+    }
+
+    fn sleep(&mut self) {
+        let until = Time(self.env.now.0 + self.env.random.below(60_000_000));
+        self.env.note(|| format!("everybody is stopped until {until:?}"));
+        self.env.count("sleep");
+        self.manager_stalled = until;
+        self.env.wake(MANAGER, until);
+        for at in 0..self.hosts.len() {
+            self.hosts[at].stalled = until;
+            self.env.wake(at, until);
+        }
+    }
+
+    /// Nothing gets through to a host or from it. Some lines are healed long after act two has begun.
+    fn partition(&mut self) {
+        let at = self.env.random.below(self.hosts.len() as u64) as usize;
+        let wait = *self.env.random.pick(&[2_000_000, 20_000_000, 90_000_000]);
+        let until = Time(self.env.now.0 + self.env.random.below(wait));
+        self.env.note(|| format!("host {at} is cut off until {until:?}"));
+        self.env.count("partition");
+        self.env.cut.insert(at, until);
+        let own = self.env.network.iter().filter(|(_, connection)| connection.host == at);
+        for connection in own.map(|(connection, _)| *connection).collect::<Vec<_>>() {
+            for side in [Side::Peer, Side::Manager] {
+                self.env.silence(connection, side);
+                self.env.schedule(until, Happening::Speak { connection, side });
+            }
         }
     }
 }

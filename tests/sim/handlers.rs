@@ -5,7 +5,7 @@ use crate::environment::{Environment, Happening};
 use crate::jobs;
 use proletariat::worker::Ending;
 use proletariat::worker::machine::{Event, RunId, Start};
-use proletariat_protocol::{HandBackReason, Payload};
+use proletariat_protocol::{HandBackReason, Payload, Time};
 use std::collections::BTreeMap;
 
 /// What runs on one worker.
@@ -73,6 +73,13 @@ impl Handlers {
         if self.runs.get(&run).is_some_and(|run| !run.cancelled) {
             let wait = env.random.below(5_000);
             self.later(env, run, wait);
+        }
+    }
+
+    /// The process is stopped until then, and its handlers with it.
+    pub fn postpone(&mut self, env: &mut Environment, run: RunId, until: Time) {
+        if self.runs.get(&run).is_some_and(|run| run.due == env.now.0) {
+            self.later(env, run, until.0 - env.now.0);
         }
     }
 

@@ -44,5 +44,7 @@ mod options;
 mod peer;
 mod planted;
 mod seeds;
+mod sleeps;
+mod stopping;
 mod worker;
 mod world;

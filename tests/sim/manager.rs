@@ -5,13 +5,14 @@ use crate::brain::Brain;
 use crate::environment::{Environment, MANAGER};
 use crate::greeting::{self, Greeting};
 use crate::invariants;
-use crate::liveness::{Clocks, Liveness, Phase, Verdict};
+use crate::liveness::{Cause, Clocks, Liveness, Phase, Verdict};
 use crate::model::Model;
 use crate::network::Side;
+use crate::stopping::Stage;
 use crate::translate::{self, Heard, Speaker};
 use proletariat::net::{Inbox, Order, Outbox, Tail};
 use proletariat_protocol::batch::Batch;
-use proletariat_protocol::handshake::Welcome;
+use proletariat_protocol::handshake::{Refusal, Welcome};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{ErrorCode, Payload, PeerId, Time};
 use proletariat_scheduler::{Abilities, Action, Event, Joined, OutboxLevel};
@@ -23,22 +24,24 @@ use std::time::Duration;
 /// As in the driver: a clock that is due for so long when it is looked at tells that the manager was stopped.
 const STALL_MICROS: u64 = 1_000_000;
 /// What was said last is taken by then, or not at all.
-const LAST_WORD: Duration = Duration::from_secs(1);
+pub const LAST_WORD: Duration = Duration::from_secs(1);
 /// Steps between two looks at the status.
 const STATUS_STEPS: u64 = 8;
 
 /// A connection.
-struct Session {
+pub struct Session {
     greeting: Vec<u8>,
+    /// There was no place for it.
+    pub closed: Option<Refusal>,
     /// Goes before all messages.
-    first: Vec<u8>,
+    pub first: Vec<u8>,
     inbox: Inbox,
     outbox: Outbox,
     /// Executions of a turn.
     batch: Batch,
-    liveness: Liveness,
-    look: Time,
-    speaker: Option<Speaker>,
+    pub liveness: Liveness,
+    pub look: Time,
+    pub speaker: Option<Speaker>,
     level: OutboxLevel,
 }
 
@@ -46,7 +49,8 @@ struct Session {
 pub struct Manager {
     brain: Box<dyn Brain>,
     model: Option<Model>,
-    sessions: BTreeMap<u64, Session>,
+    pub sessions: BTreeMap<u64, Session>,
+    pub stage: Stage,
     places: BTreeMap<PeerId, u64>,
     peers: u64,
     clocks: Clocks,
@@ -58,6 +62,7 @@ impl Session {
     fn new(now: Time, payload_bytes_max: u64) -> Self {
         Self {
             greeting: Vec::new(),
+            closed: None,
             first: Vec::new(),
             inbox: Inbox::new(payload_bytes_max),
             outbox: Outbox::new(),
@@ -69,11 +74,11 @@ impl Session {
         }
     }
 
-    fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.first.len() + self.outbox.bytes()
     }
 
-    fn push(&mut self, message: &ManagerMessage, payloads: &[Payload], order: Order) {
+    pub fn push(&mut self, message: &ManagerMessage, payloads: &[Payload], order: Order) {
         self.seal();
         self.outbox.push(message, payloads, order);
     }
@@ -94,6 +99,7 @@ impl Manager {
             model: brain.is_product().then(|| Model::new(options.scheduler.clone())),
             brain,
             sessions: BTreeMap::new(),
+            stage: Stage::Open,
             places: BTreeMap::new(),
             peers: 0,
             clocks: Clocks {
@@ -110,7 +116,12 @@ impl Manager {
     }
 
     pub fn accept(&mut self, env: &mut Environment, connection: u64) {
-        self.sessions.insert(connection, Session::new(env.now, env.options.scheduler.payload_bytes_max));
+        let mut session = Session::new(env.now, env.options.scheduler.payload_bytes_max);
+        session.closed = self.no_place(env);
+        if session.closed.is_some() {
+            session.liveness.enter(Phase::Greeting, env.now);
+        }
+        self.sessions.insert(connection, session);
         env.wake(MANAGER, env.now);
     }
 
@@ -118,7 +129,7 @@ impl Manager {
         self.brain.status(now)
     }
 
-    fn tell(&mut self, env: &mut Environment, event: Event) {
+    pub fn tell(&mut self, env: &mut Environment, event: Event) {
         env.note(|| format!("manager is told {event:?}"));
         env.books.told(env.now, &event);
         if let Some(model) = &mut self.model {
@@ -139,10 +150,11 @@ impl Manager {
             self.look(env, connection);
         }
         self.decide(env);
+        self.go_on_stopping(env);
         for connection in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.write(env, connection);
         }
-        let looks = self.sessions.values().map(|session| session.look);
+        let looks = self.sessions.values().map(|session| session.look).chain([self.stage.until()]);
         self.due = looks.chain(self.brain.next_deadline()).min().unwrap_or(Time::NEVER);
         if self.due < Time::NEVER {
             env.wake(MANAGER, self.due);
@@ -166,11 +178,12 @@ impl Manager {
     }
 
     fn greet(&mut self, env: &mut Environment, connection: u64, bytes: &[u8]) {
+        let closed = self.closed();
         let session = self.sessions.get_mut(&connection).expect("just read");
         session.greeting.extend_from_slice(bytes);
-        match greeting::read(&session.greeting, 1917, None) {
+        match greeting::read(&session.greeting, 1917, closed.as_ref().or(session.closed.as_ref())) {
             Greeting::NeedMore => session.liveness.enter(Phase::Greeting, env.now),
-            Greeting::Refused { why, .. } => env.books.violate("handshake", || why),
+            Greeting::Refused { answer, why } => self.refuse(env, connection, answer, &why),
             Greeting::Hello { hello, version, bytes } => {
                 self.peers += 1;
                 let peer = PeerId(self.peers);
@@ -245,13 +258,19 @@ impl Manager {
             }
             Verdict::Over(cause) => {
                 env.note(|| format!("manager gives connection {connection} up: {cause:?}"));
+                env.count(match cause {
+                    Cause::Stall => "dropped: takes nothing",
+                    Cause::Silent => "dropped: silent",
+                    Cause::Handshake => "dropped: no handshake",
+                    Cause::Closed | Cause::Frame => "dropped: other",
+                });
                 self.lose(env, connection);
             }
         }
     }
 
     /// The brain no longer knows the session.
-    fn part(&mut self, env: &mut Environment, connection: u64) {
+    pub fn part(&mut self, env: &mut Environment, connection: u64) {
         let Some(session) = self.sessions.get_mut(&connection) else { return };
         if let Some(speaker) = session.speaker.take() {
             self.places.remove(&speaker.peer);
@@ -259,7 +278,7 @@ impl Manager {
         }
     }
 
-    fn lose(&mut self, env: &mut Environment, connection: u64) {
+    pub fn lose(&mut self, env: &mut Environment, connection: u64) {
         self.part(env, connection);
         self.sessions.remove(&connection);
         env.close(connection, Side::Manager);
@@ -347,6 +366,11 @@ impl Manager {
             session.liveness.taken(env.now);
         }
         let (waiting, pause) = (session.waiting(), env.options.outbox_pause_bytes);
+        if waiting > env.options.outbox_bytes_max {
+            env.note(|| format!("manager drops connection {connection}: {waiting} bytes wait"));
+            env.count("dropped: max_outbox_bytes");
+            return self.lose(env, connection);
+        }
         let level = match session.level {
             _ if waiting == 0 => OutboxLevel::Clear,
             OutboxLevel::Paused if waiting > pause / 2 => OutboxLevel::Paused,

@@ -21,6 +21,12 @@ pub struct Options {
     pub manager_timeout: Duration,
     pub outbox_pause_bytes: usize,
     pub outbox_stall: Duration,
+    /// In act one.
+    pub outbox_bytes_max: usize,
+    /// In act one; 0: no bound.
+    pub connections_max: usize,
+    /// Lines that are cut or silent when act two begins are healed within a minute, not at once.
+    pub late_healing: bool,
     pub network: Network,
     pub features: Features,
     pub faults: Faults,
@@ -58,7 +64,7 @@ pub struct Features {
 }
 
 /// Mean milliseconds between faults of a sort; 0: none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Faults {
     pub reset: u64,
     pub half_open: u64,
@@ -68,6 +74,13 @@ pub struct Faults {
     pub crash_worker: u64,
     pub crash_client: u64,
     pub drain_worker: u64,
+    pub drain_manager: u64,
+    /// A process reads nothing for a while.
+    pub slow_reader: u64,
+    /// Everybody is stopped at once, as when a machine sleeps.
+    pub sleep: u64,
+    /// A host cannot reach the manager, or be reached, not even anew.
+    pub partition: u64,
 }
 
 /// How handlers behave in act one, in percent.
@@ -98,6 +111,9 @@ impl Options {
             manager_timeout: Duration::from_millis(*random.pick(&[4_000, 15_000, 30_000])),
             outbox_pause_bytes: *random.pick(&[8 << 20, 8 << 20, 2_000, 20_000]),
             outbox_stall: Duration::from_secs(random.between(5, 30)),
+            outbox_bytes_max: *random.pick(&[1 << 30, 1 << 30, 20_000]),
+            connections_max: *random.pick(&[0, 0, 0, 2, 5]),
+            late_healing: random.percent(50),
             network: Network {
                 latency: *random.pick(&[50, 500, 5_000, 80_000]),
                 jitter: *random.pick(&[0, 100, 10_000, 300_000]),
@@ -149,6 +165,10 @@ impl Faults {
             crash_worker: sort(&[1_000, 8_000]),
             crash_client: sort(&[5_000, 20_000]),
             drain_worker: sort(&[4_000, 15_000]),
+            drain_manager: sort(&[8_000, 25_000]),
+            slow_reader: sort(&[2_000, 10_000]),
+            sleep: sort(&[5_000, 20_000]),
+            partition: sort(&[5_000, 20_000]),
         }
     }
 }

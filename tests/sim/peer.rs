@@ -9,9 +9,9 @@ use crate::worker::WorkerPart;
 use bytes::BytesMut;
 use proletariat::net::link::{Link, LinkConfig, Retry, Step};
 use proletariat::net::{Inbox, Order, Outbox, Tail};
-use proletariat_protocol::InstanceId;
 use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, Roles, Welcome};
 use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
+use proletariat_protocol::{InstanceId, Time};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct Process {
     pub host: usize,
     pub part: Part,
     pub over: bool,
+    /// It reads nothing until then, though it does everything else.
+    pub reads_from: Time,
     link: Link,
     wire: Wire,
 }
@@ -53,7 +55,7 @@ impl Process {
         };
         let link = Link::new(config, env.random.next(), env.now);
         env.wake(host, env.now);
-        Self { number, host, part, over: false, link, wire: Wire::Down }
+        Self { number, host, part, over: false, reads_from: Time::ZERO, link, wire: Wire::Down }
     }
 
     fn hello(&self) -> Vec<u8> {
@@ -107,6 +109,7 @@ impl Process {
                 Step::Ping => self.push(&PeerMessage::Ping, Order::Free),
                 Step::AttemptTimedOut | Step::ManagerSilent => {
                     env.note(|| format!("host {} gives up: {step:?}", self.host));
+                    env.count(if step == Step::ManagerSilent { "manager silent" } else { "no answer" });
                     self.drop_wire(env);
                 }
             }
@@ -145,6 +148,9 @@ impl Process {
         if matches!(self.wire, Wire::Opening(_)) {
             return;
         }
+        if self.reads_from > env.now {
+            return env.wake(self.host, self.reads_from);
+        }
         let read = env.read(connection, Side::Peer);
         if !read.bytes.is_empty() {
             self.received(env, &read.bytes);
@@ -165,6 +171,10 @@ impl Process {
                         let rest = answer[length..].to_vec();
                         self.welcomed(env, &welcome);
                         self.received(env, &rest);
+                    }
+                    Ok(Some((Answer::Refused(refusal), _))) if refusal.retry => {
+                        let wait = Duration::from_millis(refusal.retry_after_ms.into());
+                        self.failed(env, Retry::After(wait));
                     }
                     other => env.books.violate("handshake", || format!("{other:?}")),
                 }

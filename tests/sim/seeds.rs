@@ -6,6 +6,7 @@ use crate::options::Options;
 use crate::random::Random;
 use crate::world::World;
 use proletariat_scheduler::{Scheduler, selector};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,18 +17,38 @@ pub fn product(options: &Options, seed: u64) -> Box<dyn Brain> {
     Box::new(Scheduler::new(options.scheduler.clone(), selector, seed))
 }
 
+/// What must have happened in many seeds.
+const HAPPEN: [&str; 11] = [
+    "dropped: silent",
+    "dropped: no handshake",
+    "dropped: takes nothing",
+    "dropped: max_outbox_bytes",
+    "refused: full",
+    "refused: stopping",
+    "manager drains",
+    "slow reader",
+    "sleep",
+    "partition",
+    "healed late",
+];
+
 /// What came of a seed.
 pub struct Report {
     pub violation: Option<Violation>,
     pub hash: u64,
     pub happened: u64,
     pub jobs: usize,
+    pub counts: BTreeMap<&'static str, u64>,
     pub lines: Vec<String>,
 }
 
 /// Runs one seed.
 pub fn run(seed: u64, make_brain: &dyn Fn(&Options, u64) -> Box<dyn Brain>, tracing: bool) -> Report {
-    let mut world = World::new(seed, make_brain, tracing);
+    run_world(World::new(seed, make_brain, tracing))
+}
+
+/// Runs one world.
+pub fn run_world(mut world: World<'_>) -> Report {
     let ended = catch_unwind(AssertUnwindSafe(|| world.run()));
     if let Err(panic) = ended {
         let text = panic.downcast_ref::<String>().cloned();
@@ -39,6 +60,7 @@ pub fn run(seed: u64, make_brain: &dyn Fn(&Options, u64) -> Box<dyn Brain>, trac
         hash: world.env.trace.hash,
         happened: world.env.happened,
         jobs: world.env.jobs.list.len(),
+        counts: std::mem::take(&mut world.env.counts),
         lines: world.env.trace.lines.take().unwrap_or_default(),
     }
 }
@@ -74,6 +96,7 @@ fn every_promise_comes_true_in_every_world() {
     let count = from_environment("SIM_SEEDS").unwrap_or(usual);
     let from = from_environment("SIM_FROM").unwrap_or(0);
     let (next, happened, jobs) = (AtomicU64::new(from), AtomicU64::new(0), AtomicU64::new(0));
+    let counts: Mutex<BTreeMap<&'static str, u64>> = Mutex::default();
     let failed: Mutex<Vec<(u64, Violation)>> = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -89,6 +112,10 @@ fn every_promise_comes_true_in_every_world() {
                     let report = run(seed, &product, false);
                     happened.fetch_add(report.happened, Ordering::Relaxed);
                     jobs.fetch_add(report.jobs as u64, Ordering::Relaxed);
+                    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                    for (what, times) in report.counts {
+                        *counts.entry(what).or_default() += times;
+                    }
                     if let Some(violation) = report.violation {
                         failed.lock().unwrap_or_else(PoisonError::into_inner).push((seed, violation));
                     }
@@ -98,6 +125,11 @@ fn every_promise_comes_true_in_every_world() {
     });
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!("{count} seeds, {} happenings, {} jobs", happened.into_inner(), jobs.into_inner());
+    let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{counts:?}");
+    // What never happens proves nothing.
+    let missing = HAPPEN.iter().find(|what| count >= 1_000 && !counts.contains_key(*what));
+    assert!(missing.is_none(), "in {count} seeds there was no {missing:?}");
     if let Some((seed, violation)) = failed.first() {
         let options = Options::draw(&mut Random::new(*seed));
         panic!("SIM_SEED={seed}\n{options:#?}\nrule {}: {}", violation.rule, violation.text);

@@ -90,8 +90,11 @@ impl WorkerPart {
         env.wake(self.host, env.now);
     }
 
-    /// A handler goes on.
-    pub fn handler(&mut self, env: &mut Environment, run: RunId) {
+    /// A handler goes on, unless its process is stopped.
+    pub fn handler(&mut self, env: &mut Environment, run: RunId, stalled: Time) {
+        if stalled > env.now {
+            return self.handlers.postpone(env, run, stalled);
+        }
         if let Some(event) = self.handlers.step(env, run) {
             self.machine.handle(env.now, event);
             env.wake(self.host, env.now);

@@ -42,6 +42,11 @@ impl<'a> World<'a> {
     pub fn new(seed: u64, make_brain: MakeBrain<'a>, tracing: bool) -> Self {
         let mut random = Random::new(seed);
         let options = Options::draw(&mut random);
+        Self::with(options, random, make_brain, tracing)
+    }
+
+    /// With these options instead of those that a seed draws.
+    pub fn with(options: Options, random: Random, make_brain: MakeBrain<'a>, tracing: bool) -> Self {
         let hosts = (0..options.clients + options.workers).map(|at| Host {
             process: None,
             stalled: Time::ZERO,
@@ -119,8 +124,9 @@ impl<'a> World<'a> {
             Happening::Answered { connection, open } => self.answered(connection, open),
             Happening::Doing { host, process } => self.doing(host, process),
             Happening::Handler { host, process, run } => {
+                let stalled = self.hosts[host].stalled;
                 if let Some((Part::Worker(worker), env)) = self.part(host, process) {
-                    worker.handler(env, run);
+                    worker.handler(env, run, stalled);
                 }
             }
             Happening::Taken { host, process, job, bytes } => {
@@ -149,6 +155,11 @@ impl<'a> World<'a> {
         if node == MANAGER {
             if let Some(manager) = &mut self.manager {
                 manager.turn(&mut self.env);
+                if manager.has_ended(&mut self.env) {
+                    self.manager = None;
+                    let wait = self.env.random.below(3_000_000);
+                    self.env.after(wait, Happening::Start { node: MANAGER });
+                }
             }
             return;
         }
@@ -171,11 +182,11 @@ impl<'a> World<'a> {
 
     fn knock(&mut self, connection: u64) {
         match &mut self.manager {
-            Some(manager) => {
+            Some(manager) if manager.listens() => {
                 self.env.answer(connection, true);
                 manager.accept(&mut self.env, connection);
             }
-            None => self.env.answer(connection, false),
+            _ => self.env.answer(connection, false),
         }
     }
 
@@ -235,24 +246,46 @@ impl<'a> World<'a> {
         self.env.note(|| "act two".into());
         self.env.healed = true;
         self.env.options.network = Network { latency: 500, jitter: 200, window: 300_000, splits: false };
+        (self.env.options.outbox_bytes_max, self.env.options.connections_max) = (usize::MAX, 0);
         self.manager_stalled = Time::ZERO;
         self.start(MANAGER);
-        for connection in self.env.network.keys().copied().collect::<Vec<_>>() {
-            self.env.speak(connection, Side::Peer);
-            self.env.speak(connection, Side::Manager);
-        }
+        self.heal_lines();
         let last = self.hosts.len() - 1;
         if let Some(mut process) = self.hosts[last].process.take() {
             process.crash(&mut self.env, false);
         }
         for node in 0..self.hosts.len() {
             self.hosts[node].stalled = Time::ZERO;
+            if let Some(process) = &mut self.hosts[node].process {
+                process.reads_from = Time::ZERO;
+            }
             self.start(node);
             self.env.wake(node, self.env.now);
             let process = self.hosts[node].process.as_ref().expect("just started").number;
             self.doing(node, process);
         }
         self.env.wake(MANAGER, self.env.now);
+    }
+}
+
+impl World<'_> {
+    /// At once, or one after the other within a minute: what was under way then comes very late.
+    fn heal_lines(&mut self) {
+        if !self.env.options.late_healing {
+            self.env.cut.clear();
+        }
+        for connection in self.env.network.keys().copied().collect::<Vec<_>>() {
+            for side in [Side::Peer, Side::Manager] {
+                let silenced = self.env.network.get_mut(&connection).is_some_and(|it| it.to(side).silenced);
+                if silenced && self.env.options.late_healing {
+                    self.env.count("healed late");
+                    let wait = self.env.random.below(60_000_000);
+                    self.env.after(wait, Happening::Speak { connection, side });
+                } else {
+                    self.env.speak(connection, side);
+                }
+            }
+        }
     }
 }
 
