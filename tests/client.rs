@@ -3,10 +3,12 @@
 use futures_util::StreamExt;
 use proletariat::Manager;
 use proletariat::client::{Client, SystemMessage, WorkOptions};
+use proletariat::manager::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat::net::connect::{LinkError, Tcp};
 use proletariat::net::drive::{Clock, Drive, Member};
 use proletariat::net::link::LinkConfig;
 use proletariat::net::{Order, Outbox, Tail};
+use proletariat::worker::{Run, Worker};
 use proletariat_protocol::handshake::{Hello, Roles, Welcome};
 use proletariat_protocol::job::WorkResult;
 use proletariat_protocol::message::{FinishedRun, LeavingReason, ManagerMessage, PeerMessage, Recipient};
@@ -286,4 +288,32 @@ async fn what_nobody_takes_fails_at_once_or_at_its_clock_or_is_aborted() {
     group.close();
     assert!(in_time(outcomes.next()).await.is_none());
     in_time(client.shutdown()).await;
+}
+
+/// Breaks over the first job that it is asked about.
+#[derive(Debug)]
+struct Broken;
+
+impl Selector for Broken {
+    fn select(&mut self, _: &Request<'_>, _: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
+        panic!("two tables disagree");
+    }
+}
+
+#[tokio::test]
+async fn peers_of_a_manager_that_broke_come_back_and_submit_again() {
+    let broken = Manager::builder().port(0).selector(Broken).start().unwrap();
+    let port = broken.local_addr().port();
+    let worker = Worker::builder().port(port).retry_time(Duration::from_millis(50));
+    let worker = worker.handler(|run: Run| async move { Ok::<_, String>(run.payload().clone()) });
+    let _worker = worker.start().await.unwrap();
+    let client = Client::connect(broken.local_addr().to_string()).await.unwrap();
+    let work = client.work(["x", "y"], WorkOptions::default());
+    let next = async {
+        broken.ended().await;
+        Manager::builder().port(port).start().unwrap()
+    };
+    let (outcomes, _next) = tokio::time::timeout(LIMIT, async { tokio::join!(work, next) }).await.unwrap();
+    let outcomes: Vec<_> = outcomes.unwrap().into_iter().map(Result::unwrap).collect();
+    assert_eq!(outcomes, ["x", "y"], "the next manager has them done");
 }

@@ -295,3 +295,56 @@ impl BoundOptions {
             .max_outbox_bytes(self.max_outbox_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proletariat::client::{Client, WorkOptions};
+    use proletariat::manager::selector::{Candidate, Candidates, Random, Request, Selector};
+    use proletariat::worker::{Run, Worker};
+    use std::process::Command;
+
+    /// Set for the process that is to break.
+    const BREAKS: &str = "MANAGER_TEST_BREAKS";
+
+    #[derive(Debug)]
+    struct Broken;
+
+    impl Selector for Broken {
+        fn select(&mut self, _: &Request<'_>, _: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
+            panic!("two tables disagree");
+        }
+    }
+
+    /// A manager as the executable runs it, whose scheduler breaks over the first job.
+    async fn breaks() -> Result<Exit, Failure> {
+        let manager = Manager::builder().port(0).selector(Broken).start().map_err(cannot_start)?;
+        let port = manager.local_addr().port();
+        let echo = |run: Run| async move { Ok::<_, String>(run.payload().clone()) };
+        let _worker = Worker::builder().port(port).handler(echo).start().await.expect("a worker");
+        let client = Client::connect(manager.local_addr().to_string()).await.expect("a client");
+        let job = async { drop(client.work(["x"], WorkOptions::default()).await) };
+        tokio::select! {
+            exit = until_told(&manager, Signals::new()?, Duration::ZERO) => exit,
+            () = job => panic!("the job cannot end before its client knows of another manager"),
+        }
+    }
+
+    #[test]
+    fn a_broken_scheduler_ends_the_process_and_the_reason_is_told() {
+        if std::env::var_os(BREAKS).is_some() {
+            let outcome = block_on(Runtime::new_current_thread(), breaks());
+            let exit = outcome.as_ref().map_or_else(Failure::exit, |exit| *exit);
+            let _code = ended(outcome);
+            std::process::exit(exit as i32);
+        }
+        let this = "commands::manager::tests::a_broken_scheduler_ends_the_process_and_the_reason_is_told";
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        let ended =
+            command.args(["--exact", this, "--nocapture"]).env(BREAKS, "1").output().expect("it runs");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(said.contains("two tables disagree"), "{said}");
+        assert!(said.contains("error: the manager has ended unexpectedly"), "{said}");
+    }
+}

@@ -168,6 +168,7 @@ impl Builder {
         thread::Builder::new()
             .name("manager".into())
             .spawn(move || {
+                let _last = LastWord(Arc::clone(&bell));
                 run(self, address, bell, notices, &started);
                 end.send_replace(true);
             })
@@ -180,6 +181,15 @@ impl Builder {
             );
         }
         Ok(Manager { doorbell, address, notices: weak, ended, messages: AtomicU64::new(0) })
+    }
+}
+
+/// However the thread ends, a panic included: nobody waits for an answer that does not come.
+struct LastWord(Arc<Doorbell<Command>>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        drop(self.0.end());
     }
 }
 

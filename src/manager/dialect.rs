@@ -9,6 +9,9 @@
 //! decide: as long as nothing was said to it, nothing has been lost.
 
 use super::accept::RETRY_AFTER_MS;
+#[cfg(test)]
+use super::boundary::faults;
+use super::boundary::{contain, vital};
 use super::driver::Driver;
 use super::handle::Command;
 use super::json::{
@@ -109,11 +112,11 @@ struct Surroundings<'a> {
 
 impl World for Surroundings<'_> {
     fn tell(&mut self, event: Event) {
-        self.scheduler.handle(self.now, event);
+        vital(|| self.scheduler.handle(self.now, event));
     }
 
     fn refusal(&self, client: PeerId, jobs: u64, bytes: u64) -> Option<Refused> {
-        let (code, message, retry_after) = self.scheduler.refusal(client, jobs, bytes)?;
+        let (code, message, retry_after) = vital(|| self.scheduler.refusal(client, jobs, bytes))?;
         Some(Refused { code, message, retry_after })
     }
 
@@ -168,6 +171,10 @@ impl JsonSession {
     fn hear(&mut self, bytes: &[u8], world: &mut impl World) -> ControlFlow<(ErrorCode, &'static str)> {
         let Self { dialect, frames, begun, .. } = self;
         frames.receive(bytes, &mut |frame| {
+            #[cfg(test)]
+            if let Frame::Body(body) = frame {
+                faults::hear_json(body);
+            }
             let first = !mem::replace(begun, true);
             match frame {
                 Frame::TooLarge(_) if first => {
@@ -295,13 +302,17 @@ impl Driver {
             connected: json.connected,
             now,
         };
-        let mut flow = json.hear(before.unwrap_or_default(), &mut world);
-        if flow.is_continue() {
-            flow = json.hear(&self.buffer[..bytes], &mut world);
-        }
-        self.touch(place);
-        if let ControlFlow::Break((code, why)) = flow {
-            self.violated(place, code, why, now);
+        let flow = contain(|| {
+            json.hear(before.unwrap_or_default(), &mut world)?;
+            json.hear(&self.buffer[..bytes], &mut world)
+        });
+        match flow {
+            Ok(ControlFlow::Continue(())) => self.touch(place),
+            Ok(ControlFlow::Break((code, why))) => {
+                self.touch(place);
+                self.violated(place, code, why, now);
+            }
+            Err(panic) => self.broke(place, &panic, now),
         }
     }
 
@@ -309,7 +320,8 @@ impl Driver {
     pub(super) fn assign_json(&mut self, place: u32, assign: Assign, now: Time) {
         let (worker, assignment) = (assign.worker, assign.assignment);
         // Who waited may have left since; then it is about to be cancelled, and needs a name until then.
-        let caller = self.scheduler.caller_of(assignment).unwrap_or((worker, JobId(u64::MAX)));
+        let caller = vital(|| self.scheduler.caller_of(assignment));
+        let caller = caller.unwrap_or((worker, JobId(u64::MAX)));
         let name = JobName { client: caller.0, job: caller.1 };
         let Some(Session { json: Some(json), .. }) = self.connections.at(place) else { return };
         if json.dialect.say_execution(&translate::execution(&assign), name, &assign.payload) {

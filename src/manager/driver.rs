@@ -8,6 +8,7 @@
 //! more first, and after a stall of the manager so often until nothing is ready.
 
 use super::accept::Acceptor;
+use super::boundary::{contain, vital};
 use super::config::Config;
 use super::dialect::JsonDesk;
 use super::events::Notices;
@@ -69,6 +70,8 @@ pub(super) struct Driver {
     floor: Time,
     /// Turns for which clocks have been waiting.
     waited: u32,
+    /// Connections that a fault of ours has ended.
+    pub(super) faults: u64,
 }
 
 impl Driver {
@@ -114,6 +117,7 @@ impl Driver {
             timer: Timer::new(clock),
             floor: Time::ZERO,
             waited: 0,
+            faults: 0,
         }
     }
 
@@ -217,13 +221,15 @@ impl Driver {
     fn decide(&mut self, now: Time) {
         let mut actions = mem::take(&mut self.actions);
         self.scheduler.poll(now, &mut actions);
-        for action in actions.drain(..) {
-            self.act(action, now);
+        let mut rest = actions.drain(..);
+        while let Err(panic) = contain(|| rest.by_ref().for_each(|action| self.act(action, now))) {
+            self.broke(self.connections.named, &panic, now);
         }
+        drop(rest);
         self.actions = actions;
         self.decided_json(now);
         let (connections, address) = (self.connections.count(), self.acceptor.address());
-        self.status.answer(now, &self.scheduler, connections, address, &self.doorbell);
+        self.status.answer(now, &self.scheduler, connections, self.faults, address, &self.doorbell);
         self.go_on_stopping(now);
     }
 
@@ -262,7 +268,7 @@ impl Driver {
 
     /// Tells the scheduler something that no peer said.
     pub(super) fn tell(&mut self, now: Time, event: Event) {
-        self.scheduler.handle(now, event);
+        vital(|| self.scheduler.handle(now, event));
         self.again = true;
     }
 }

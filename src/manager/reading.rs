@@ -1,6 +1,9 @@
 //! What comes in: bytes of a ready connection, its greeting, its messages; and how connections end.
 
 use super::admission;
+#[cfg(test)]
+use super::boundary::faults;
+use super::boundary::{contain, vital};
 use super::driver::Driver;
 use super::greeting::{self, Greeting};
 use super::liveness::Phase;
@@ -44,17 +47,19 @@ impl Driver {
         for _ in 0..READS_PER_TURN {
             let Some(session) = self.connections.at(place) else { return };
             let mut cx = Context::from_waker(&session.waker);
-            match session.stream.poll_read(&mut cx, &mut self.buffer) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(0)) => return self.lose(place, now, None),
-                Poll::Ready(Err(error)) => {
+            let read = contain(|| session.stream.poll_read(&mut cx, &mut self.buffer));
+            match read {
+                Err(panic) => return self.broke(place, &panic, now),
+                Ok(Poll::Pending) => return,
+                Ok(Poll::Ready(Ok(0))) => return self.lose(place, now, None),
+                Ok(Poll::Ready(Err(error))) => {
                     if session.speaker.is_none() && session.stream.is_encrypted() {
                         let why = greeting::safe_name(&format!("no TLS session: {error}"));
                         self.acceptor.log_refusal(session.address, &why, now);
                     }
                     return self.lose(place, now, None);
                 }
-                Poll::Ready(Ok(bytes)) => {
+                Ok(Poll::Ready(Ok(bytes))) => {
                     session.liveness.heard(now);
                     self.received(place, bytes, now);
                 }
@@ -95,11 +100,16 @@ impl Driver {
         let came = &self.buffer[..bytes];
         let plain = session.stream.lacks_tls().then(admission::asks_for_tls);
         let closed = closed.as_ref().or(plain.as_ref()).or(session.closed.as_deref());
-        let greeting = if before == 0 {
-            greeting::read(came, port, closed)
-        } else {
+        let greeting = contain(|| {
+            if before == 0 {
+                return greeting::read(came, port, closed);
+            }
             session.greeting.extend_from_slice(came);
             greeting::read(&session.greeting, port, closed)
+        });
+        let greeting = match greeting {
+            Ok(greeting) => greeting,
+            Err(panic) => return self.broke(place, &panic, now),
         };
         match greeting {
             Greeting::NeedMore if before == 0 => session.greeting = came.to_vec(),
@@ -156,7 +166,7 @@ impl Driver {
             roles: hello.roles,
             abilities: Abilities::NATIVE,
         };
-        self.scheduler.handle(now, Event::Joined(joined));
+        vital(|| self.scheduler.handle(now, Event::Joined(joined)));
         self.touch(place);
     }
 
@@ -167,13 +177,21 @@ impl Driver {
         let mut asides = Asides::default();
         let scheduler = &mut self.scheduler;
         let mut sink = |message: PeerMessage, mut tail: crate::net::Tail<'_>| {
-            let heard =
-                translate::hear(speaker, message, &mut tail, &mut |event| scheduler.handle(now, event));
+            #[cfg(test)]
+            faults::hear(&message);
+            let heard = translate::hear(speaker, message, &mut tail, &mut |event| {
+                vital(|| {
+                    #[cfg(test)]
+                    faults::schedule(&event);
+                    scheduler.handle(now, event);
+                });
+            });
             asides.add(heard)
         };
-        let received = session.inbox.receive(&self.buffer[from..to], &mut sink);
-        if let Err(error) = received {
-            asides.violation = Some((error.code(), error.to_string()));
+        match contain(|| session.inbox.receive(&self.buffer[from..to], &mut sink)) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => asides.violation = Some((error.code(), error.to_string())),
+            Err(panic) => return self.broke(place, &panic, now),
         }
         if asides.is_empty() {
             return;
@@ -270,6 +288,15 @@ impl Driver {
             return self.refuse(place, now, &why);
         }
         self.lose(place, now, Some("no handshake came within handshake_timeout"));
+    }
+
+    /// A fault of ours met what is done for this connection: it ends alone.
+    pub(super) fn broke(&mut self, place: u32, panic: &str, now: Time) {
+        let session = self.connections.at(place);
+        let address = session.and_then(|session| session.address);
+        tracing::error!(?address, panic, "a fault in the manager has ended one connection");
+        self.faults += 1;
+        self.lose(place, now, Some("a fault in the manager"));
     }
 
     /// A connection is gone, or ended here without a word; `why` is for the log.

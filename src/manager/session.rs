@@ -60,6 +60,8 @@ pub(super) struct Connections<C> {
     free: Vec<u32>,
     pub(super) places: Places,
     pub(super) agenda: Agenda,
+    /// The place of whom the scheduler named last.
+    pub(super) named: u32,
     addresses: HashMap<IpAddr, usize>,
     /// Those that have not said anything, oldest first, and some that have by now.
     silent: VecDeque<(u32, u64)>,
@@ -103,6 +105,7 @@ impl<C: Send + 'static> Connections<C> {
             free: Vec::new(),
             places: Places::default(),
             agenda: Agenda::new(clocks),
+            named: u32::MAX,
             addresses: HashMap::new(),
             silent: VecDeque::new(),
             silent_count: 0,
@@ -167,9 +170,16 @@ impl<C: Send + 'static> Connections<C> {
         self.slots.get_mut(place as usize)?.as_deref_mut()
     }
 
+    /// The place of the connection of a session that the scheduler names.
+    pub(super) fn find(&mut self, peer: PeerId) -> Option<u32> {
+        let place = self.places.find(peer)?;
+        self.named = place;
+        Some(place)
+    }
+
     /// The connection of a session, and its place.
     pub(super) fn of(&mut self, peer: PeerId) -> Option<(u32, &mut Session<C>)> {
-        let place = self.places.find(peer)?;
+        let place = self.find(peer)?;
         let session = self.at(place)?;
         Some((place, session))
     }

@@ -63,6 +63,7 @@ impl StatusDesk {
         now: Time,
         scheduler: &Scheduler,
         connections: usize,
+        faults: u64,
         address: SocketAddr,
         doorbell: &Arc<Doorbell<Command>>,
     ) {
@@ -87,6 +88,7 @@ impl StatusDesk {
             "finished": status.finished,
             "requeued": status.requeued,
             "unconfirmed_messages": status.unconfirmed_messages,
+            "connection_faults": faults,
         });
         let (limits, bytes_max, doorbell) = (self.limits.clone(), self.bytes_max, Arc::clone(doorbell));
         tokio::task::spawn_blocking(move || {

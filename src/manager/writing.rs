@@ -1,5 +1,8 @@
 //! What goes out: actions of the scheduler become messages, and each connection that got some is written once a turn.
 
+#[cfg(test)]
+use super::boundary::faults;
+use super::boundary::{contain, vital};
 use super::driver::Driver;
 use super::liveness::Phase;
 use super::outgoing::Flushed;
@@ -33,19 +36,21 @@ impl Driver {
                     return self.deliver_json(place, job, outcome);
                 }
                 let (outcome, payload) = translate::outcome(job, outcome);
+                #[cfg(test)]
+                faults::say(&payload);
                 session.outgoing.push_outcome(outcome, payload, &mut self.pool);
                 if !mem::replace(&mut session.touched, true) {
                     self.touched.push(place);
                 }
             }
             Action::Notice(notice) => {
-                if !self.notices.send(notice) {
+                if !vital(|| self.notices.send(notice)) {
                     self.scheduler.want_notices(false);
                 }
             }
-            Action::ReleaseMemory => self.release_memory(),
+            Action::ReleaseMemory => vital(|| self.release_memory()),
             Action::Disconnect { peer, code, message, retry } => {
-                let Some(place) = self.connections.places.find(peer) else { return };
+                let Some(place) = self.connections.find(peer) else { return };
                 tracing::info!(%peer, %code, message, "a session was ended");
                 let word = ManagerMessage::Leaving { code, message, retry, retry_after_ms: 0 };
                 self.send_away(place, &word, now);
@@ -115,10 +120,18 @@ impl Driver {
     fn flush(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         session.touched = false;
-        session.seal(&mut self.pool);
         let waited = session.level != OutboxLevel::Clear;
-        let mut cx = Context::from_waker(&session.waker);
-        let (flushed, took) = session.outgoing.flush(&mut session.stream, &mut cx);
+        let flushed = contain(|| {
+            #[cfg(test)]
+            faults::write();
+            session.seal(&mut self.pool);
+            let mut cx = Context::from_waker(&session.waker);
+            session.outgoing.flush(&mut session.stream, &mut cx)
+        });
+        let (flushed, took) = match flushed {
+            Ok(flushed) => flushed,
+            Err(panic) => return self.broke(place, &panic, now),
+        };
         if took || !waited {
             session.liveness.taken(now);
         }

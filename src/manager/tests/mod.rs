@@ -2,6 +2,7 @@
 
 mod clocks;
 mod ends;
+mod faults;
 mod jobs;
 mod json;
 mod outboxes;
