@@ -202,7 +202,8 @@ impl Liveness {
         is_too_slow(now.since(since), incomplete.bytes as u64, clocks)
     }
 
-    /// Whether a message in fragments is under way for too long while too little is received, whatever it is.
+    /// Whether a message in fragments is under way while too little is received, whatever it is. Each `frame_timeout` is
+    /// counted for itself: who was fast at first has earned no rest.
     fn stuck_message(
         &mut self,
         now: Time,
@@ -222,7 +223,11 @@ impl Liveness {
                 (now, received)
             }
         };
-        is_too_slow(now.since(since), received - before, clocks)
+        let too_slow = is_too_slow(now.since(since), received - before, clocks);
+        if now.since(since) >= clocks.frame_timeout {
+            self.stuck_message = Some((complete, received, now));
+        }
+        too_slow
     }
 }
 
@@ -343,5 +348,21 @@ mod tests {
         );
         session.heard(seconds(60));
         assert_eq!(look(&mut session, 60, drip(60, 2, 60), false), Verdict::Over(Cause::Frame));
+    }
+
+    #[test]
+    fn who_was_fast_at_first_has_earned_no_rest() {
+        let mut session = open();
+        let most = 80 * 1024 * 1024;
+        let drip = |frames, received| Some(Incomplete { frames, bytes: 0, fragmented: Some((1, received)) });
+        assert!(matches!(look(&mut session, 0, drip(0, 0), false), Verdict::Fine(_)));
+        for at in 1..30 {
+            session.heard(seconds(at));
+            assert!(matches!(look(&mut session, at, drip(at, most), false), Verdict::Fine(_)));
+        }
+        session.heard(seconds(30));
+        assert!(matches!(look(&mut session, 30, drip(30, most), false), Verdict::Fine(_)), "it was fast");
+        session.heard(seconds(60));
+        assert_eq!(look(&mut session, 60, drip(60, most + 1_000), false), Verdict::Over(Cause::Frame));
     }
 }
