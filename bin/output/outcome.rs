@@ -4,7 +4,7 @@ use super::Format;
 use super::value::{string, value};
 use crate::exit::Exit;
 use crate::terminal::red;
-use proletariat_protocol::ErrorCode;
+use proletariat_protocol::{ErrorCode, shown};
 use std::io::{self, Write};
 
 /// Counts outcomes; the exit code of a call follows from it.
@@ -43,10 +43,10 @@ impl Tally {
     }
 }
 
-/// One line a job, whatever a message brings along.
+/// One line a job, whatever a message brings along; and none that moves the cursor.
 #[must_use]
 pub fn one_line(message: &str) -> String {
-    message.trim_end().replace('\n', " | ")
+    shown::safe(&message.trim_end().replace('\n', " | ").replace('\t', " "))
 }
 
 /// Prints outcomes. Each call ends in whole lines, so nothing of a job is lost if the process ends between two.
@@ -180,8 +180,8 @@ mod tests {
         let mut out = Vec::new();
         let mut writer = OutcomeWriter::new(&mut out, Format::Human, true);
         writer.result(0, b"\xff\r\n\n").unwrap();
-        writer.error(1, ErrorCode::WorkFailed, "why").unwrap();
-        assert_eq!(out, b"\xff\r\n\n\x1b[31merror EWORK:\x1b[0m why\n");
+        writer.error(1, ErrorCode::WorkFailed, "why\x1b[2J").unwrap();
+        assert_eq!(out, b"\xff\r\n\n\x1b[31merror EWORK:\x1b[0m why_[2J\n");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! newer or older manager leaves out is shown as `-`, never as a failure.
 
 use crate::terminal::bold;
+use proletariat_protocol::shown::safe;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -26,7 +27,8 @@ fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        // Names and kinds are those of peers.
+        Value::String(text) => safe(text),
         Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
@@ -213,6 +215,20 @@ limits
 ";
         assert_eq!(human(&example(), false), expected);
         assert!(human(&example(), true).starts_with("\x1b[1mmanager\x1b[0m\n"));
+    }
+
+    #[test]
+    fn no_peer_writes_to_the_terminal_of_others() {
+        let mut status = example();
+        status["queues"][0]["kind"] = json!("\u{1b}]0;owned\u{7}\u{202e}x\ny");
+        status["workers"][0]["name"] = json!("a\u{1b}[2Jb");
+        status["workers"][0]["kinds"] = json!(["\r1"]);
+        let shown = human(&status, false);
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{shown:?}");
+        assert!(
+            shown.contains("_]0;owned__x_y") && shown.contains("a_[2Jb") && shown.contains("_1"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod message;
 pub mod offer;
 mod payloads;
+pub mod shown;
 pub mod time;
 
 pub use error::ErrorCode;
