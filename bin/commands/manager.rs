@@ -130,6 +130,15 @@ struct BoundOptions {
     /// Bytes of jobs that wait
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     max_queued_bytes: u64,
+    /// Jobs that have no answer yet, waiting or running
+    #[arg(long, value_name = "COUNT", default_value_t = 20_000_000)]
+    max_open_jobs: u64,
+    /// Bytes of their payloads
+    #[arg(long, value_name = "SIZE", default_value = "8GiB", value_parser = size)]
+    max_open_bytes: u64,
+    /// Jobs that one client takes back in a second, over ten seconds
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    max_aborts_per_second: u64,
     /// A peer that has so much to read yet gets no more jobs, and its streams pause
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size)]
     outbox_pause_bytes: u64,
@@ -139,6 +148,12 @@ struct BoundOptions {
     /// A peer that has so much to read is dropped
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
     max_outbox_bytes: u64,
+    /// All peers together have so much to read: the one with the most is dropped
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
+    max_outboxes_bytes: u64,
+    /// All peers together have begun to send so much: the one that held the most for the longest is sent away
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    max_incomplete_bytes: u64,
 }
 
 /// The selectors that come with the manager.
@@ -293,6 +308,11 @@ impl BoundOptions {
             .outbox_pause_bytes(self.outbox_pause_bytes)
             .outbox_stall(self.outbox_stall)
             .max_outbox_bytes(self.max_outbox_bytes)
+            .max_outboxes_bytes(self.max_outboxes_bytes)
+            .max_incomplete_bytes(self.max_incomplete_bytes)
+            .max_open_jobs(self.max_open_jobs)
+            .max_open_bytes(self.max_open_bytes)
+            .max_aborts_per_second(self.max_aborts_per_second)
     }
 }
 

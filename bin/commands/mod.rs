@@ -115,7 +115,8 @@ mod tests {
              --heartbeat --heartbeat-timeout --no-json --insecure --classic --drain-timeout --max-connections \
              --max-connections-per-address --handshake-timeout --frame-timeout --max-payload --max-queued-jobs \
              --max-queued-jobs-per-client --max-queued-bytes --outbox-pause-bytes --outbox-stall \
-             --max-outbox-bytes --token-file --tls-cert --tls-key --tls-client-ca token certificate random-weighted least-loaded two-choices round-robin",
+             --max-outbox-bytes --max-outboxes-bytes --max-incomplete-bytes --max-open-jobs --max-open-bytes \
+             --max-aborts-per-second --token-file --tls-cert --tls-key --tls-client-ca token certificate random-weighted least-loaded two-choices round-robin",
         );
         assert_help_names::<worker::WorkerOptions>(
             "--host --port --slots --priority-slots --kinds --builtin echo sleep --answer-threshold \

@@ -22,7 +22,7 @@ const BACKLOG: u32 = 4_096;
 /// New connections in one turn; then those that are there get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 /// Connections over the limit that get a place for as long as it takes to tell them so; more are closed unread.
-const REFUSALS_AT_A_TIME: usize = 64;
+pub(super) const REFUSALS_AT_A_TIME: usize = 64;
 /// Whoever is refused for lack of a place may try again after this time.
 pub(super) const RETRY_AFTER_MS: u32 = 1_000;
 /// Accepting rests for so long when the system has no descriptor left, doubling up to the second.
@@ -43,6 +43,7 @@ pub(super) struct Acceptor {
     lines: u32,
     suppressed: u64,
     lines_since: Time,
+    refused: u64,
 }
 
 /// Opens the listening socket. Needs the context of a runtime.
@@ -76,11 +77,17 @@ impl Acceptor {
             lines: 0,
             suppressed: 0,
             lines_since: Time::ZERO,
+            refused: 0,
         })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Connections that were refused.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// When accepting goes on after a rest.
@@ -128,6 +135,7 @@ impl Acceptor {
 
     /// One line for a refused connection, unless there were many.
     pub(super) fn log_refusal(&mut self, address: Option<IpAddr>, why: &str, now: Time) {
+        self.refused += 1;
         if now.since(self.lines_since) >= Duration::from_secs(1) {
             if self.suppressed > 0 {
                 tracing::info!(count = self.suppressed, "more connections were refused");

@@ -124,6 +124,12 @@ impl Builder {
         max_queued_jobs_per_client: u64 => scheduler.queued_jobs_per_client_max;
         /// Most bytes of jobs that wait: payloads, kinds, shared keys.
         max_queued_bytes: u64 => scheduler.queued_bytes_max;
+        /// Most jobs that have no answer yet, waiting or running.
+        max_open_jobs: u64 => scheduler.open_jobs_max;
+        /// Most bytes of their payloads.
+        max_open_bytes: u64 => scheduler.open_bytes_max;
+        /// Most jobs that a client takes back in a second, over ten seconds.
+        max_aborts_per_second: u64 => scheduler.aborts_per_second_max;
         /// A peer that was silent for so long is pinged.
         heartbeat: Duration => heartbeat;
         /// A peer that was silent for so long is given up.
@@ -146,6 +152,10 @@ impl Builder {
         outbox_stall: Duration => outbox_stall;
         /// A peer for which more bytes wait is dropped.
         max_outbox_bytes: u64 => outbox_bytes_max;
+        /// When more bytes wait for all peers together, the one for which the most wait is dropped.
+        max_outboxes_bytes: u64 => outboxes_bytes_max;
+        /// When more bytes of messages have begun to come, the peer that has held the most for the longest is sent away.
+        max_incomplete_bytes: u64 => incomplete_bytes_max;
     }
 
     /// Listens, and runs on a thread of its own. Blocks for as long as it takes to look a host name up; needs no
@@ -153,11 +163,12 @@ impl Builder {
     ///
     /// # Errors
     /// See [`Error`]: settings that cannot be kept, an address that cannot be listened on.
-    pub fn start(self) -> Result<Manager, Error> {
+    pub fn start(mut self) -> Result<Manager, Error> {
         self.config.check()?;
         let address = resolve(&self.config)?;
         let descriptors = super::descriptors::raise_limit();
         tracing::debug!(?descriptors, "limit of file descriptors");
+        self.config = self.config.within(descriptors);
         let guarded = self.config.tokens.is_some() && self.config.tls.is_none();
         let doorbell = Doorbell::new();
         let notices = Notices::new();

@@ -1,10 +1,13 @@
 //! Everything that the owner of a manager decides, and every bound that a peer may meet.
 
+use super::accept::REFUSALS_AT_A_TIME;
 use super::error::Error;
 use crate::security::{ServerTls, Tokens};
 use proletariat_protocol::limits;
 use std::time::Duration;
 
+/// Descriptors for everything but connections: streams, the event queue, the listener, signals, files that are read again.
+const DESCRIPTORS_RESERVED: u64 = 24;
 /// Longer than any manager runs; stands for no limit.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
@@ -44,6 +47,10 @@ pub struct Config {
     pub outbox_stall: Duration,
     /// A peer for which more bytes wait is dropped.
     pub outbox_bytes_max: u64,
+    /// When more bytes wait for all peers together, the one for which the most wait is dropped.
+    pub outboxes_bytes_max: u64,
+    /// When all peers together have begun messages of more bytes, the one that has held the most for the longest is sent away.
+    pub incomplete_bytes_max: u64,
 }
 
 impl Default for Config {
@@ -65,6 +72,8 @@ impl Default for Config {
             outbox_pause_bytes: 8 << 20,
             outbox_stall: Duration::from_secs(30),
             outbox_bytes_max: 1 << 30,
+            outboxes_bytes_max: 4 << 30,
+            incomplete_bytes_max: 1 << 30,
         }
     }
 }
@@ -85,6 +94,23 @@ impl Config {
         Ok(())
     }
 
+    /// The same within so many file descriptors: each connection is one, and running out of them would keep newcomers waiting
+    /// without a word.
+    pub(super) fn within(mut self, descriptors: Option<u64>) -> Self {
+        let Some(descriptors) = descriptors else { return self };
+        let rest = descriptors.saturating_sub(DESCRIPTORS_RESERVED);
+        let places = rest - (rest / 4).min(REFUSALS_AT_A_TIME as u64);
+        let places = u32::try_from(places).unwrap_or(u32::MAX).max(1);
+        if self.connections_max == 0 || self.connections_max > places {
+            tracing::warn!(
+                descriptors,
+                "max_connections is {places}: the limit of file descriptors allows no more"
+            );
+            self.connections_max = places;
+        }
+        self
+    }
+
     /// The same as it is kept: what is 0 in here becomes the largest there is, and what one setting takes along is set.
     pub(super) fn in_numbers(mut self) -> Self {
         let time = |bound: &mut Duration| {
@@ -103,6 +129,8 @@ impl Config {
         let bytes = |bound: &mut u64, most: u64| *bound = if *bound == 0 { most } else { *bound };
         bytes(&mut self.outbox_pause_bytes, u64::MAX);
         bytes(&mut self.outbox_bytes_max, u64::MAX);
+        bytes(&mut self.outboxes_bytes_max, u64::MAX);
+        bytes(&mut self.incomplete_bytes_max, u64::MAX);
         bytes(&mut self.scheduler.payload_bytes_max, u64::from(u32::MAX));
         self
     }
@@ -119,6 +147,18 @@ mod tests {
         assert!(short.check().is_err());
         let small = Config { outbox_bytes_max: 1, ..Config::default() };
         assert!(small.check().is_err());
+    }
+
+    #[test]
+    fn connections_fit_into_the_descriptors() {
+        let within = |connections_max, descriptors| {
+            Config { connections_max, ..Config::default() }.within(descriptors).connections_max
+        };
+        assert_eq!(within(16_384, Some(20_000)), 16_384);
+        assert_eq!(within(16_384, Some(1_024)), 936, "64 are for those who are told that there is no place");
+        assert_eq!(within(100, Some(64)), 30);
+        assert_eq!(within(0, Some(1_024)), 936, "no bound is no more than there are");
+        assert_eq!((within(7, Some(4)), within(7, None)), (1, 7));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl World for Surroundings<'_> {
     }
 
     fn refusal(&self, client: PeerId, jobs: u64, bytes: u64) -> Option<Refused> {
-        let (code, message, retry_after) = vital(|| self.scheduler.refusal(client, jobs, bytes))?;
+        let (code, message, retry_after) = vital(|| self.scheduler.refusal(self.now, client, jobs, bytes))?;
         Some(Refused { code, message, retry_after })
     }
 
@@ -142,6 +142,15 @@ impl JsonSession {
     /// What has begun to come and is not complete.
     pub(super) fn incomplete(&self) -> Option<Incomplete> {
         self.frames.incomplete()
+    }
+
+    /// Memory for that.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.frames.held_bytes()
+    }
+
+    pub(super) fn forget_incomplete(&mut self) {
+        self.frames = Frames::default();
     }
 
     pub(super) fn say(&mut self, message: &ManagerMessage, payload: Option<&Payload>) {

@@ -17,7 +17,7 @@ use super::liveness::{Cause, Clocks, Verdict};
 use super::outgoing::GatheredPool;
 use super::ready::{Doorbell, LISTENER};
 use super::session::Connections;
-use super::status::StatusDesk;
+use super::status::{Figures, StatusDesk};
 use super::stopping::Stage;
 use crate::net::drive::{Clock, Timer};
 use proletariat_protocol::{MessageId, Time};
@@ -72,6 +72,8 @@ pub(super) struct Driver {
     waited: u32,
     /// Connections that a fault of ours has ended.
     pub(super) faults: u64,
+    /// Connections that a bound or a clock has ended.
+    pub(super) given_up: u64,
 }
 
 impl Driver {
@@ -118,6 +120,7 @@ impl Driver {
             floor: Time::ZERO,
             waited: 0,
             faults: 0,
+            given_up: 0,
         }
     }
 
@@ -228,8 +231,15 @@ impl Driver {
         drop(rest);
         self.actions = actions;
         self.decided_json(now);
-        let (connections, address) = (self.connections.count(), self.acceptor.address());
-        self.status.answer(now, &self.scheduler, connections, self.faults, address, &self.doorbell);
+        let figures = || Figures {
+            address: self.acceptor.address(),
+            connections: self.connections.count(),
+            held: self.connections.held,
+            refused: self.acceptor.refused(),
+            given_up: self.given_up,
+            faults: self.faults,
+        };
+        self.status.answer(now, &self.scheduler, figures, &self.doorbell);
         self.go_on_stopping(now);
     }
 

@@ -99,16 +99,6 @@ fn name(detection: Detection) -> &'static str {
     }
 }
 
-/// A name that a log can show: what moves the cursor, ends a line or turns the direction of writing is replaced.
-pub(super) fn safe_name(name: &str) -> String {
-    let safe = |c: char| match c {
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => '_',
-        c if c.is_control() => '_',
-        c => c,
-    };
-    name.chars().map(safe).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,11 +148,5 @@ mod tests {
         assert_eq!(refusal_in(read(&preamble, 1, Some(&full))), full, "no hello is waited for");
         let Greeting::Refused { answer, why } = read(b"GET / HTTP/1.1\r\n", 1917, None) else { panic!() };
         assert!(answer.starts_with(b"HTTP/1.1 400 ") && why.contains("HTTP"));
-    }
-
-    #[test]
-    fn names_cannot_write_into_a_log() {
-        assert_eq!(safe_name("a\nb\u{1b}[2J\u{202e}c"), "a_b_[2J_c");
-        assert_eq!(safe_name("wörker-1"), "wörker-1");
     }
 }

@@ -3,7 +3,7 @@
 //! In reading order: `builder` and [`handle`] are the way in; `driver` is the one task, and its turn; `accept`, `greeting` and `admission` let
 //! connections in; `session` is the table of them; `reading` and `writing` are the two halves of a turn, with `translate`
 //! between the words of the wire and those of the scheduler, and `outgoing` between messages and writes; `liveness` and `agenda` decide
-//! who is still there; `stopping` is the way out, `boundary` is where a panic ends. `ready` tells which sockets have something to do.
+//! who is still there, and `room` who holds too much; `stopping` is the way out, `boundary` is where a panic ends. `ready` tells which sockets have something to do.
 //! `dialect` and `json` are for peers that speak JSON. `status` and `events` are for people.
 
 mod accept;
@@ -29,6 +29,7 @@ mod outgoing;
 mod places;
 mod reading;
 mod ready;
+mod room;
 mod session;
 mod status;
 mod stopping;

@@ -14,7 +14,7 @@ use crate::net::Order;
 use crate::security::Grant;
 use proletariat_protocol::handshake::{Hello, Refusal, Welcome};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
-use proletariat_protocol::{ErrorCode, MessageId, Time};
+use proletariat_protocol::{ErrorCode, MessageId, Time, shown};
 use proletariat_scheduler::{Abilities, Event, Joined, OutboxLevel};
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
@@ -54,7 +54,7 @@ impl Driver {
                 Ok(Poll::Ready(Ok(0))) => return self.lose(place, now, None),
                 Ok(Poll::Ready(Err(error))) => {
                     if session.speaker.is_none() && session.stream.is_encrypted() {
-                        let why = greeting::safe_name(&format!("no TLS session: {error}"));
+                        let why = shown::safe(&format!("no TLS session: {error}"));
                         self.acceptor.log_refusal(session.address, &why, now);
                     }
                     return self.lose(place, now, None);
@@ -62,6 +62,7 @@ impl Driver {
                 Ok(Poll::Ready(Ok(bytes))) => {
                     session.liveness.heard(now);
                     self.received(place, bytes, now);
+                    self.count_incomplete(place, now);
                 }
             }
         }
@@ -156,7 +157,7 @@ impl Driver {
             capabilities: 0,
         };
         session.outgoing.put_first(greeting::welcome(version, welcome));
-        let name = greeting::safe_name(&hello.name);
+        let name = shown::safe(&hello.name);
         tracing::debug!(%peer, name, address = ?session.address, roles = ?hello.roles, "joined");
         let joined = Joined {
             peer,
@@ -303,6 +304,7 @@ impl Driver {
     pub(super) fn lose(&mut self, place: u32, now: Time, why: Option<&str>) {
         if let Some(session) = self.connections.at(place) {
             log_loss(session, why);
+            self.given_up += u64::from(why.is_some());
         }
         self.part(place, now);
         self.connections.remove(place);

@@ -7,6 +7,7 @@ use super::liveness::{Clocks, Liveness, Phase};
 use super::outgoing::{GatheredPool, Outgoing};
 use super::places::Places;
 use super::ready::{Bell, Doorbell};
+use super::room::{Held, Holding};
 use super::stream::Stream;
 use super::translate::Speaker;
 use crate::net::{Inbox, Incomplete, Order};
@@ -45,6 +46,7 @@ pub(super) struct Session<C> {
     pub(super) grant: Grant,
     /// What the scheduler was told last.
     pub(super) level: OutboxLevel,
+    pub(super) holding: Holding,
     /// Whether it is on the list of those to flush.
     pub(super) touched: bool,
     /// Whether it is on the list of those that had more to read or write than a turn allows.
@@ -62,6 +64,7 @@ pub(super) struct Connections<C> {
     pub(super) agenda: Agenda,
     /// The place of whom the scheduler named last.
     pub(super) named: u32,
+    pub(super) held: Held,
     addresses: HashMap<IpAddr, usize>,
     /// Those that have not said anything, oldest first, and some that have by now.
     silent: VecDeque<(u32, u64)>,
@@ -92,6 +95,19 @@ impl<C> Session<C> {
         }
     }
 
+    /// Memory for what has begun to come and is not complete.
+    pub(super) fn incomplete_bytes(&self) -> u64 {
+        self.json.as_ref().map_or_else(|| self.inbox.held_bytes(), |json| json.held_bytes())
+    }
+
+    /// Lets go of that; nothing more is heard.
+    pub(super) fn forget_incomplete(&mut self, payload_bytes_max: u64) {
+        self.inbox = Inbox::new(payload_bytes_max);
+        if let Some(json) = &mut self.json {
+            json.forget_incomplete();
+        }
+    }
+
     /// What has begun to come and is not complete.
     pub(super) fn incomplete(&self) -> Option<Incomplete> {
         self.json.as_ref().map_or_else(|| self.inbox.incomplete(), |json| json.incomplete())
@@ -106,6 +122,7 @@ impl<C: Send + 'static> Connections<C> {
             places: Places::default(),
             agenda: Agenda::new(clocks),
             named: u32::MAX,
+            held: Held::default(),
             addresses: HashMap::new(),
             silent: VecDeque::new(),
             silent_count: 0,
@@ -153,6 +170,7 @@ impl<C: Send + 'static> Connections<C> {
             speaker: None,
             grant: EVERYTHING,
             level: OutboxLevel::Clear,
+            holding: Holding::default(),
             touched: false,
             unfinished: false,
             shut: false,
@@ -190,6 +208,7 @@ impl<C: Send + 'static> Connections<C> {
         let Some(session) = self.slots.get_mut(place as usize).and_then(Option::take) else { return };
         assert!(session.speaker.is_none(), "the scheduler still knows this session");
         self.free.push(place);
+        self.held.forget(session.holding);
         if let Some(address) = session.address
             && let Some(count) = self.addresses.get_mut(&address)
         {
@@ -247,10 +266,12 @@ impl<C: Send + 'static> Connections<C> {
 
     /// Every place that is taken.
     pub(super) fn all(&self) -> Vec<u32> {
-        let taken = |(place, slot): (usize, &Option<Box<Session<C>>>)| {
-            slot.as_ref().and_then(|_| u32::try_from(place).ok())
-        };
-        self.slots.iter().enumerate().filter_map(taken).collect()
+        self.iter().map(|(place, _)| place).collect()
+    }
+
+    /// Every connection, with its place.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Session<C>)> {
+        (0..).zip(&self.slots).filter_map(|(place, slot)| slot.as_deref().map(|session| (place, session)))
     }
 
     /// Gives memory of past crowds back.

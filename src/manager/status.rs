@@ -4,6 +4,7 @@
 use super::config::Config;
 use super::handle::Command;
 use super::ready::Doorbell;
+use super::room::Held;
 use proletariat_protocol::handshake::Roles;
 use proletariat_protocol::{MessageId, PeerId, Time, limits};
 use proletariat_scheduler::{PeerStatus, QueueStatus, RangeStatus, Scheduler, Status, WorkerStatus};
@@ -24,6 +25,20 @@ pub(super) enum Asker {
     Peer(PeerId, MessageId),
     /// The owner.
     Owner(oneshot::Sender<String>),
+}
+
+/// What the driver itself knows.
+#[derive(Debug)]
+pub(super) struct Figures {
+    pub(super) address: SocketAddr,
+    pub(super) connections: usize,
+    pub(super) held: Held,
+    /// Connections that were not let in.
+    pub(super) refused: u64,
+    /// Connections that a bound or a clock has ended.
+    pub(super) given_up: u64,
+    /// Connections that a fault of ours has ended.
+    pub(super) faults: u64,
 }
 
 /// Collects who wants to know, and answers all of them with one text.
@@ -62,9 +77,7 @@ impl StatusDesk {
         &mut self,
         now: Time,
         scheduler: &Scheduler,
-        connections: usize,
-        faults: u64,
-        address: SocketAddr,
+        figures: impl FnOnce() -> Figures,
         doorbell: &Arc<Doorbell<Command>>,
     ) {
         if self.busy || self.askers.is_empty() && self.restricted.is_empty() {
@@ -72,6 +85,7 @@ impl StatusDesk {
         }
         self.busy = true;
         let (askers, restricted) = (mem::take(&mut self.askers), mem::take(&mut self.restricted));
+        let Figures { address, connections, held, refused, given_up, faults } = figures();
         let status = scheduler.status(now);
         let manager = json!({
             "software": super::SOFTWARE,
@@ -88,6 +102,11 @@ impl StatusDesk {
             "finished": status.finished,
             "requeued": status.requeued,
             "unconfirmed_messages": status.unconfirmed_messages,
+            "incomplete_bytes": held.incomplete_bytes,
+            "outbox_bytes": held.outbox_bytes,
+            "open_bytes": status.open_bytes,
+            "connections_refused": refused,
+            "connections_given_up": given_up,
             "connection_faults": faults,
         });
         let (limits, bytes_max, doorbell) = (self.limits.clone(), self.bytes_max, Arc::clone(doorbell));
@@ -198,10 +217,15 @@ fn limits_in_force(config: &Config) -> Value {
         "max_queued_jobs": scheduler.queued_jobs_max,
         "max_queued_jobs_per_client": scheduler.queued_jobs_per_client_max,
         "max_queued_bytes": scheduler.queued_bytes_max,
+        "max_open_jobs": scheduler.open_jobs_max,
+        "max_open_bytes": scheduler.open_bytes_max,
+        "max_aborts_per_second": scheduler.aborts_per_second_max,
         "max_attempts": scheduler.max_attempts,
         "outbox_pause_bytes": config.outbox_pause_bytes,
         "outbox_stall_ms": millis(config.outbox_stall),
         "max_outbox_bytes": config.outbox_bytes_max,
+        "max_outboxes_bytes": config.outboxes_bytes_max,
+        "max_incomplete_bytes": config.incomplete_bytes_max,
         "max_slots": limits::SLOTS_MAX,
         "max_ranges": limits::RANGES_MAX,
         "max_kinds": limits::KINDS_MAX,

@@ -153,7 +153,9 @@ impl Driver {
         if waiting > self.config.outbox_bytes_max {
             return self.lose(place, now, Some("more waited for it than max_outbox_bytes"));
         }
-        self.tell_level(place, waiting, now);
+        if self.count_outbox(place, waiting, now) {
+            self.tell_level(place, waiting, now);
+        }
     }
 
     /// All has been written to a connection that is closing: no more is sent, and what still comes is read and dropped,

@@ -1,11 +1,11 @@
 //! What an adapter for another dialect may ask. Looking changes nothing.
 
 use crate::machine::Scheduler;
-use crate::submission::{OVERLOAD_RETRY, SHUTDOWN_RETRY};
+use crate::submission::SHUTDOWN_RETRY;
 use crate::tables::AssignmentKey;
 use alloc::string::{String, ToString};
 use core::time::Duration;
-use proletariat_protocol::{AssignmentId, ErrorCode, JobId, PeerId};
+use proletariat_protocol::{AssignmentId, ErrorCode, JobId, PeerId, Time};
 
 impl Scheduler {
     /// The earliest job that waits for an assignment, by its client and its number there. `None` once nobody waits.
@@ -19,12 +19,18 @@ impl Scheduler {
     /// Why so many more jobs of a client would not be accepted now, and when to try again. `bytes` are those of payloads, kinds
     /// and shared keys. For a dialect whose one message becomes several submits, since a message is accepted or refused whole.
     #[must_use]
-    pub fn refusal(&self, client: PeerId, jobs: u64, bytes: u64) -> Option<(ErrorCode, String, Duration)> {
+    pub fn refusal(
+        &self,
+        now: Time,
+        client: PeerId,
+        jobs: u64,
+        bytes: u64,
+    ) -> Option<(ErrorCode, String, Duration)> {
         if self.draining {
             return Some((ErrorCode::Shutdown, ErrorCode::Shutdown.advice().to_string(), SHUTDOWN_RETRY));
         }
-        let message = self.reached_bound(self.peers.find(client)?, jobs, bytes)?;
-        Some((ErrorCode::Overload, message, OVERLOAD_RETRY))
+        let (message, wait) = self.reached_bound(now, self.peers.find(client)?, jobs, bytes)?;
+        Some((ErrorCode::Overload, message, wait))
     }
 
     /// Whether it takes no new jobs any more.

@@ -73,6 +73,8 @@ impl Scheduler {
         }
         assert!(self.moved.keys().all(|job| self.work.job(*job).is_some()), "nothing is kept of ended jobs");
         let stored = self.work.executions().filter(|(_, execution)| execution.payload.len() > 0).count();
+        let stored_bytes = self.work.executions().map(|(_, execution)| execution.payload.len() as u64).sum();
+        assert_eq!(self.payloads.bytes(), stored_bytes, "the bytes of all of them");
         assert_eq!(self.payloads.len(), stored, "each execution has its payload, and nobody else has one");
         assert_eq!(seen, self.work.jobs(), "every job is in the list of its execution");
         assert_eq!((self.counts.queued_jobs, self.counts.queued_bytes), (queued, bytes));

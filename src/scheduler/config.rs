@@ -28,6 +28,12 @@ pub struct Config {
     pub queued_jobs_per_client_max: u64,
     /// Most bytes of jobs that are queued (payloads, kinds, shared keys); 0: no limit.
     pub queued_bytes_max: u64,
+    /// Most jobs that have no answer yet, waiting or running; 0: no limit.
+    pub open_jobs_max: u64,
+    /// Most bytes of their payloads; 0: no limit.
+    pub open_bytes_max: u64,
+    /// Most jobs that a client takes back in a second, over ten seconds; 0: no limit.
+    pub aborts_per_second_max: u64,
     /// Whether [`Action::Notice`](crate::Action::Notice) is wanted.
     pub notices: bool,
 }
@@ -46,6 +52,9 @@ impl Default for Config {
             queued_jobs_max: 10_000_000,
             queued_jobs_per_client_max: 0,
             queued_bytes_max: 4 << 30,
+            open_jobs_max: 20_000_000,
+            open_bytes_max: 8 << 30,
+            aborts_per_second_max: 100_000,
             notices: false,
         }
     }

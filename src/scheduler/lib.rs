@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`Event`] and [`Action`] are the two faces of the machine, `machine` is its way in and the order of a
 //! step. By subject: `submission` (jobs come and end), `waits` (their clocks), `runs` and `run_limits` (assignments), `membership` (peers and offers), `similar`
-//! (shared executions), `outbox` (what has left), `streams`, `broadcast`. What decides: `ledger` (slots and guarantees), `waiting` (lines and
+//! (shared executions), `outbox` (what has left), `streams`, `broadcast`, `churn` (what is taken back). What decides: `ledger` (slots and guarantees), `waiting` (lines and
 //! pools), `dispatch`, [`selector`], `assigning` (slots are taken and given back), `gate`, `aside` (pauses). What counts: `audit`,
 //! `status`; what an adapter may ask: `asked`.
 
@@ -20,6 +20,7 @@ mod event;
 mod machine;
 
 mod broadcast;
+mod churn;
 mod membership;
 mod outbox;
 mod run_limits;

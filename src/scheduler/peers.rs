@@ -1,5 +1,6 @@
 //! Who is connected, and what each brings along.
 
+use crate::churn::Churn;
 use crate::event::{Abilities, Joined, OutboxLevel};
 use crate::ledger::Ledger;
 use crate::outbox::Leaving;
@@ -39,6 +40,8 @@ pub(crate) struct Peer {
     pub(crate) unconfirmed: BTreeSet<u64>,
     /// System messages of its own that have no report yet.
     pub(crate) unreported: usize,
+    /// Jobs that it has taken back.
+    pub(crate) churn: Churn,
     pub(crate) worker: Option<Box<Worker>>,
 }
 
@@ -125,6 +128,10 @@ impl Peers {
         self.rows.get(key)
     }
 
+    pub(crate) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
+        self.rows.get_mut(key)
+    }
+
     /// The open session of an instance.
     pub(crate) fn of_instance(&self, realm: u32, instance: InstanceId) -> Option<PeerId> {
         self.by_instance.get(&(realm, instance)).map(|key| self.rows[*key].id)
@@ -147,6 +154,7 @@ impl Peers {
             gone: false,
             unconfirmed: BTreeSet::new(),
             unreported: 0,
+            churn: Churn::default(),
             worker: None,
         });
         self.by_id.insert(id, key);

@@ -32,6 +32,8 @@ pub struct Status {
     pub queued_bytes: u64,
     /// Jobs that have no outcome yet.
     pub open_jobs: u64,
+    /// Bytes of the payloads of executions that wait or run.
+    pub open_bytes: u64,
     /// Assignments, those that are stopping included.
     pub assignments: u64,
     /// Executions that are set aside for a pause.
@@ -145,6 +147,7 @@ impl Scheduler {
             queued_jobs: self.counts.queued_jobs,
             queued_bytes: self.counts.queued_bytes,
             open_jobs: self.work.jobs() as u64,
+            open_bytes: self.payloads.bytes(),
             assignments: self.assignments.len() as u64,
             set_aside: self.aside.len() as u64,
             finished: self.counts.finished,

@@ -43,7 +43,7 @@ impl Scheduler {
                 format!("{count} jobs from {first} on: a number is used once, and there are few gaps");
             return self.expel(now, client, ErrorCode::Protocol, message);
         }
-        if let Err(refusal) = self.check(client, &options, &payloads) {
+        if let Err(refusal) = self.check(now, client, &options, &payloads) {
             let Refusal { code, message, retry_after } = refusal;
             let client = self.peers[client].id;
             return self.actions.push(Action::Refuse { client, first, count, code, message, retry_after });
@@ -65,7 +65,13 @@ impl Scheduler {
     }
 
     /// A frame is accepted or refused whole.
-    fn check(&self, client: PeerKey, options: &JobOptions, payloads: &Payloads) -> Result<(), Refusal> {
+    fn check(
+        &self,
+        now: Time,
+        client: PeerKey,
+        options: &JobOptions,
+        payloads: &Payloads,
+    ) -> Result<(), Refusal> {
         let clocks = [options.timeout_ms, options.assign_timeout_ms, options.run_timeout_ms];
         if clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX) {
             let message = String::from("a clock is longer than 30 days");
@@ -91,24 +97,44 @@ impl Scheduler {
         let key = options.key.as_ref().filter(|_| self.config.hold_similar_work).map_or(0, Vec::len);
         let beside = options.kind.as_ref().map_or(0, String::len) + key;
         let bytes = payloads.bytes() as u64 + (payloads.len() * beside) as u64;
-        match self.reached_bound(client, payloads.len() as u64, bytes) {
-            Some(message) => {
-                Err(Refusal { code: ErrorCode::Overload, message, retry_after: retry_after(OVERLOAD_RETRY) })
+        match self.reached_bound(now, client, payloads.len() as u64, bytes) {
+            Some((message, wait)) => {
+                Err(Refusal { code: ErrorCode::Overload, message, retry_after: retry_after(wait) })
             }
             None => Ok(()),
         }
     }
 
-    /// Which bound so many more jobs of so many bytes would pass. The bytes are those of payloads, kinds and shared keys.
-    pub(crate) fn reached_bound(&self, client: PeerKey, count: u64, bytes: u64) -> Option<String> {
+    /// Which bound so many more jobs of so many bytes would pass, and when to try again. The bytes are those of payloads,
+    /// kinds and shared keys.
+    pub(crate) fn reached_bound(
+        &self,
+        now: Time,
+        client: PeerKey,
+        count: u64,
+        bytes: u64,
+    ) -> Option<(String, Duration)> {
+        let aborts_max = self.config.aborts_per_second_max;
+        if let Some(wait) = self.peers[client].churn.wait(now, aborts_max) {
+            return Some((format!("max_aborts_per_second ({aborts_max}) is reached"), wait));
+        }
+        self.reached_room(client, count, bytes).map(|message| (message, OVERLOAD_RETRY))
+    }
+
+    fn reached_room(&self, client: PeerKey, count: u64, bytes: u64) -> Option<String> {
         let over = |held: u64, more: u64, bound: u64| bound > 0 && held + more > bound;
         let Config { queued_jobs_max, queued_jobs_per_client_max, queued_bytes_max, .. } = self.config;
+        let Config { open_jobs_max, open_bytes_max, .. } = self.config;
         if over(self.counts.queued_jobs, count, queued_jobs_max) {
             Some(format!("max_queued_jobs ({queued_jobs_max}) is reached"))
         } else if over(self.peers[client].queued, count, queued_jobs_per_client_max) {
             Some(format!("max_queued_jobs_per_client ({queued_jobs_per_client_max}) is reached"))
         } else if over(self.counts.queued_bytes, bytes, queued_bytes_max) {
             Some(format!("max_queued_bytes ({queued_bytes_max}) is reached"))
+        } else if over(self.work.jobs() as u64, count, open_jobs_max) {
+            Some(format!("max_open_jobs ({open_jobs_max}) is reached"))
+        } else if over(self.payloads.bytes(), bytes, open_bytes_max) {
+            Some(format!("max_open_bytes ({open_bytes_max}) is reached"))
         } else {
             None
         }
@@ -183,18 +209,16 @@ impl Scheduler {
 
     pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {
         let end = first.plus(count).0;
-        let mut from = first.0;
-        loop {
-            let Some(peer) = self.peers.get(client) else {
-                return;
-            };
-            let Some((number, job)) = peer.jobs.next(from, end) else {
-                return;
-            };
-            let id = peer.id;
+        let (mut from, mut aborted) = (first.0, 0);
+        while let Some((number, job)) = self.peers.get(client).and_then(|peer| peer.jobs.next(from, end)) {
+            let id = self.peers[client].id;
             self.notice(|| Notice::Abort { client: id, job: JobId(number) });
             self.fail_job(now, job, ErrorCode::Aborted);
-            from = number + 1;
+            (from, aborted) = (number + 1, aborted + 1);
+        }
+        let per_second = self.config.aborts_per_second_max;
+        if let Some(peer) = self.peers.get_mut(client) {
+            peer.churn.count(now, aborted, per_second);
         }
     }
 

@@ -18,7 +18,7 @@ fn in_every_way(options: &[(&str, &str)], check: impl Fn(&Manager<'_>)) {
 
 #[test]
 fn bounds_are_told_in_the_status() {
-    const OPTIONS: [(&str, &str, &str, u64); 14] = [
+    const OPTIONS: [(&str, &str, &str, u64); 19] = [
         ("max_attempts", "3", "max_attempts", 3),
         ("heartbeat", "700", "heartbeat_ms", 700),
         ("heartbeat_timeout", "2s", "heartbeat_timeout_ms", 2_000),
@@ -33,6 +33,11 @@ fn bounds_are_told_in_the_status() {
         ("outbox_pause_bytes", "2MiB", "outbox_pause_bytes", 2 << 20),
         ("outbox_stall", "9s", "outbox_stall_ms", 9_000),
         ("max_outbox_bytes", "1GB", "max_outbox_bytes", 1_000_000_000),
+        ("max_outboxes_bytes", "3GB", "max_outboxes_bytes", 3_000_000_000),
+        ("max_incomplete_bytes", "77MiB", "max_incomplete_bytes", 77 << 20),
+        ("max_open_jobs", "5000", "max_open_jobs", 5_000),
+        ("max_open_bytes", "5MiB", "max_open_bytes", 5 << 20),
+        ("max_aborts_per_second", "9", "max_aborts_per_second", 9),
     ];
     let options = OPTIONS.map(|(name, value, _, _)| (name, value));
     in_every_way(&options, |manager| {
@@ -83,6 +88,11 @@ fn defaults_are_those_of_the_documents() {
         ("outbox_pause_bytes", 8 << 20),
         ("outbox_stall_ms", 30_000),
         ("max_outbox_bytes", 1_u64 << 30),
+        ("max_outboxes_bytes", 4 << 30),
+        ("max_incomplete_bytes", 1 << 30),
+        ("max_open_jobs", 20_000_000),
+        ("max_open_bytes", 8 << 30),
+        ("max_aborts_per_second", 100_000),
     ] {
         assert_eq!(limits[name], value, "{name}");
     }

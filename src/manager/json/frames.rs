@@ -63,6 +63,11 @@ impl Frames {
         (bytes > 0).then_some(Incomplete { frames: self.frames, bytes, fragmented: None })
     }
 
+    /// Memory for that.
+    pub(in crate::manager) fn held_bytes(&self) -> u64 {
+        self.partial.capacity() as u64
+    }
+
     fn skip_some(&mut self, bytes: &mut &[u8]) {
         let some = bytes.len().min(self.skip as usize);
         let count = u32::try_from(some).expect("no more than is to be skipped");

@@ -1,8 +1,11 @@
 //! Clients that do not read what they get: nothing new is begun for them, and too much ends them.
 
-use super::builder;
 use super::peer::{CLIENT, Peer};
-use proletariat_protocol::{JobOptions, Offer};
+use super::{block_on, builder};
+use bytes::BytesMut;
+use proletariat_protocol::fragment::{put_begin, put_data_start};
+use proletariat_protocol::message::{ManagerMessage, PeerMessage};
+use proletariat_protocol::{ErrorCode, JobOptions, Offer};
 
 /// More than the sockets of a connection hold, in results of [`RESULT`] bytes.
 const JOBS: usize = 200;
@@ -65,4 +68,59 @@ fn for_whom_too_much_waits_is_dropped_and_nobody_else_notices() {
     assert!(done < JOBS, "{done} results for one who reads nothing");
     assert_eq!(&other.outcomes(1)[0].1[..], b"done");
     while slow.try_hear().is_some() {}
+}
+
+#[test]
+fn when_all_outboxes_together_are_over_their_bound_the_fullest_goes() {
+    let manager = builder().max_outboxes_bytes(1024 * 1024).start().unwrap();
+    let mut worker = Peer::worker(manager.local_addr(), Offer::new(1));
+    let (mut slow, mut other) =
+        (Peer::join(manager.local_addr(), CLIENT), Peer::join(manager.local_addr(), CLIENT));
+    submit(&mut slow, &mut other, false);
+    let done = work_until_the_other(&mut worker);
+    assert!(done < JOBS, "{done} results for one who reads nothing");
+    assert_eq!(&other.outcomes(1)[0].1[..], b"done");
+    while slow.try_hear().is_some() {}
+}
+
+#[test]
+fn when_too_much_has_begun_to_come_who_held_the_most_for_the_longest_goes() {
+    const MIB: usize = 1024 * 1024;
+    let manager = builder().max_incomplete_bytes(3 * MIB as u64).start().unwrap();
+    let mut worker = Peer::worker(manager.local_addr(), Offer::new(1));
+    let held = || {
+        let status: serde_json::Value = serde_json::from_str(&block_on(manager.status()).unwrap()).unwrap();
+        status["manager"]["incomplete_bytes"].as_u64().unwrap()
+    };
+    // A message of 10 MiB of which a part comes, twice.
+    let begun = |part: usize| {
+        let mut peer = Peer::join(manager.local_addr(), CLIENT);
+        let mut bytes = BytesMut::new();
+        put_begin(&mut bytes, 1, 10 * MIB as u64);
+        for _ in 0..part / (MIB / 2) {
+            put_data_start(&mut bytes, 1, MIB / 2);
+            bytes.extend_from_slice(&vec![0; MIB / 2]);
+        }
+        peer.write_raw(&bytes);
+        peer
+    };
+    let mut first = begun(2 * MIB);
+    while held() < 2 * MIB as u64 {}
+    let mut second = begun(MIB / 2);
+    while held() < 5 * MIB as u64 / 2 {}
+    let mut good = Peer::join(manager.local_addr(), CLIENT);
+    good.submit(&[&vec![7; MIB]]);
+    let (execution, payload) = worker.executions().remove(0);
+    assert_eq!(payload.len(), MIB, "what is complete is held no longer");
+    worker.finish(&execution, b"done");
+    assert_eq!(&good.outcomes(1)[0].1[..], b"done");
+    let ManagerMessage::Leaving { code, message, retry, retry_after_ms } = first.hear_the_end() else {
+        panic!("no farewell")
+    };
+    assert_eq!((code, retry), (ErrorCode::Overload, true));
+    assert!(message.contains("max_incomplete_bytes") && retry_after_ms > 0, "{message}");
+    second.say(&PeerMessage::Ping, &[]);
+    assert_eq!(second.hear().0, ManagerMessage::Pong, "the others are there");
+    drop(second);
+    while held() > 0 {}
 }

@@ -39,6 +39,8 @@ impl Stored {
 pub(crate) struct PayloadStore {
     small: [Places; PLACE_BYTES.len()],
     large: Slab<LargeKey, Payload>,
+    /// Bytes of all of them.
+    bytes: u64,
     /// Copies on their way out.
     block: BytesMut,
 }
@@ -71,12 +73,13 @@ fn class_of(bytes: usize) -> usize {
 impl PayloadStore {
     pub(crate) fn new() -> Self {
         let places = |bytes| Places { bytes, chunks: Vec::new(), with_room: Vec::new() };
-        Self { small: PLACE_BYTES.map(places), large: Slab::new(), block: BytesMut::new() }
+        Self { small: PLACE_BYTES.map(places), large: Slab::new(), bytes: 0, block: BytesMut::new() }
     }
 
     /// Keeps a payload, which is one of these.
     pub(crate) fn store(&mut self, payload: &[u8], of: &Payloads) -> Stored {
         let bytes = u32::try_from(payload.len()).expect("payloads are below 4 GiB");
+        self.bytes += u64::from(bytes);
         let place = match payload.len() {
             0 => 0,
             1..=SMALL_BYTES_MAX => self.small[class_of(payload.len())].insert(payload),
@@ -105,6 +108,7 @@ impl PayloadStore {
     /// Nobody needs it any more.
     #[allow(clippy::needless_pass_by_value, reason = "it ends here")]
     pub(crate) fn discard(&mut self, stored: Stored) {
+        self.bytes -= u64::from(stored.bytes);
         match stored.len() {
             0 => {}
             small @ 1..=SMALL_BYTES_MAX => self.small[class_of(small)].remove(stored.place),
@@ -112,6 +116,11 @@ impl PayloadStore {
                 self.large.remove(LargeKey(stored.place)).expect("a payload is discarded once");
             }
         }
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many there are, empty ones apart: for the audit.

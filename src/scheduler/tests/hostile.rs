@@ -5,7 +5,7 @@ mod harness;
 
 use harness::World;
 use proletariat_protocol::message::Recipient;
-use proletariat_protocol::{HandBackReason, JobOptions, MessageId, Offer, Payload, PeerId};
+use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, MessageId, Offer, Payload, PeerId};
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
 
@@ -187,7 +187,6 @@ fn a_pause_or_a_new_offer_is_not_taken_for_a_full_fleet() {
 
 #[test]
 fn work_that_had_begun_when_its_worker_left_is_not_run_again_if_once_is_the_most() {
-    use proletariat_protocol::ErrorCode;
     let mut world = World::new(Config::default());
     let (client, worker) = (world.client(), world.worker(Offer::new(2)));
     world.submit(client, JobOptions { max_attempts: Some(1), ..JobOptions::default() }, &["begun", "fresh"]);
@@ -216,4 +215,69 @@ fn kinds_and_keys_count_as_queued_bytes() {
     }
     let refused = world.take(|action| matches!(action, Action::Refuse { .. }));
     assert_eq!(refused.len(), 2, "each takes 401 bytes");
+}
+
+#[test]
+fn who_takes_back_more_than_its_share_waits_with_its_next_jobs_and_nobody_else_does() {
+    let mut world = World::new(Config { aborts_per_second_max: 10, ..Config::default() });
+    let (client, other) = (world.client(), world.client());
+    let refused = |world: &mut World| {
+        let refusal = world.take(|action| matches!(action, Action::Refuse { .. })).pop();
+        refusal.map(|action| match action {
+            Action::Refuse { code, message, retry_after, .. } => {
+                assert_eq!(code, ErrorCode::Overload);
+                assert!(message.contains("max_aborts_per_second (10)"), "{message}");
+                retry_after.as_millis()
+            }
+            _ => unreachable!(),
+        })
+    };
+    // Ten seconds' worth at once is no churn, and neither is an abort of nothing.
+    for n in 0..100 {
+        assert_eq!(refused(&mut world), None, "{n} taken back");
+        world.submit(client, JobOptions::default(), &["x"]);
+        world.abort(client, n, 1);
+        world.abort(client, 0, u64::MAX);
+    }
+    world.submit(client, JobOptions::default(), &["x", "y"]);
+    assert_eq!(refused(&mut world), Some(250), "just over its share");
+    world.submit(other, JobOptions::default(), &["x"]);
+    assert_eq!(refused(&mut world), None, "the other has taken nothing back");
+    world.pass_millis(100);
+    // Two numbers went with the refusal.
+    world.submit(client, JobOptions::default(), &["a"; 30]);
+    assert_eq!(refused(&mut world), None, "a tenth of a second is worth one job");
+    world.abort(client, 102, 30);
+    world.submit(client, JobOptions::default(), &["x"]);
+    assert_eq!(refused(&mut world), Some(2_900), "the hint says when it makes sense");
+    world.abort(client, 0, u64::MAX);
+    world.pass_millis(2_899);
+    world.submit(client, JobOptions::default(), &["x"]);
+    assert_eq!(refused(&mut world), Some(250));
+    world.pass_millis(2);
+    world.submit(client, JobOptions::default(), &["x"]);
+    assert_eq!(refused(&mut world), None);
+    assert_eq!(world.errors(client).len(), 130, "every abort was done");
+}
+
+#[test]
+fn what_runs_is_bounded_too() {
+    let config = Config { open_jobs_max: 3, open_bytes_max: 40, ..Config::default() };
+    let mut world = World::new(config);
+    let (client, worker) = (world.client(), world.worker(Offer::new(100)));
+    let refusal = |world: &mut World| match world.take(|a| matches!(a, Action::Refuse { .. })).pop() {
+        Some(Action::Refuse { message, .. }) => message,
+        _ => String::new(),
+    };
+    world.submit(client, JobOptions::default(), &["1", "2", "3"]);
+    let assigned = world.assigned_to(worker);
+    assert_eq!(assigned.len(), 3, "all of them run, none waits");
+    world.submit(client, JobOptions::default(), &["4"]);
+    assert!(refusal(&mut world).contains("max_open_jobs (3)"));
+    world.finish(&assigned[0], "done");
+    world.submit(client, JobOptions::default(), &["a payload of more than forty bytes in all"]);
+    assert!(refusal(&mut world).contains("max_open_bytes (40)"));
+    world.submit(client, JobOptions::default(), &["a payload of thirty-eight bytes in all"]);
+    assert_eq!(refusal(&mut world), "");
+    assert_eq!(world.scheduler.status(world.now).open_bytes, 40);
 }

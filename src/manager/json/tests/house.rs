@@ -53,7 +53,7 @@ impl World for Around<'_> {
     }
 
     fn refusal(&self, client: PeerId, jobs: u64, bytes: u64) -> Option<Refused> {
-        let (code, message, retry_after) = self.scheduler.refusal(client, jobs, bytes)?;
+        let (code, message, retry_after) = self.scheduler.refusal(self.now, client, jobs, bytes)?;
         Some(Refused { code, message, retry_after })
     }
 

@@ -1,0 +1,42 @@
+//! How many of its jobs a client takes back.
+//!
+//! A job that is pushed and aborted at once costs its client two short words, and everybody else a place in line, a dispatch, a
+//! start and a stop at a worker. An abort is always done; but who takes back more than its share over some seconds is told to
+//! wait with its next jobs. What is owed melts away with time, so nothing has to be done at any time.
+
+use crate::submission::OVERLOAD_RETRY;
+use core::time::Duration;
+use proletariat_protocol::Time;
+
+/// A client may take back what it may in so many seconds at once: a large call that is given up is no churn.
+const BURST_SECONDS: u64 = 10;
+const MICROS: u64 = 1_000_000;
+
+/// What a client has taken back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Churn {
+    /// In millionths of a job: nothing is lost by rounding, however often it is counted.
+    owed: u64,
+    at: Time,
+}
+
+impl Churn {
+    /// So many jobs were taken back.
+    pub(crate) fn count(&mut self, now: Time, jobs: u64, per_second: u64) {
+        if per_second > 0 {
+            self.owed = self.left(now, per_second).saturating_add(jobs.saturating_mul(MICROS));
+            self.at = now;
+        }
+    }
+
+    /// How long the client has to wait with its next jobs.
+    pub(crate) fn wait(&self, now: Time, per_second: u64) -> Option<Duration> {
+        let free = BURST_SECONDS.saturating_mul(MICROS).saturating_mul(per_second);
+        let over = self.left(now, per_second).checked_sub(free).filter(|_| per_second > 0)?;
+        Some(Duration::from_micros(over.div_ceil(per_second)).max(OVERLOAD_RETRY))
+    }
+
+    fn left(&self, now: Time, per_second: u64) -> u64 {
+        self.owed.saturating_sub(now.0.saturating_sub(self.at.0).saturating_mul(per_second))
+    }
+}
