@@ -16,26 +16,34 @@ const START_BYTES: usize = 5;
 /// A body of either direction.
 pub fn codec(data: &[u8]) {
     match read_and_written(data) {
-        Some(PeerMessage::Submit { payload_bytes, .. }) => {
+        Some((PeerMessage::Submit { payload_bytes, .. }, tail)) => {
             in_proportion(payload_bytes.capacity() * size_of::<u32>(), data);
+            assert_eq!(tail, sum(payload_bytes));
         }
-        Some(PeerMessage::Started { assignments }) => {
+        Some((PeerMessage::Started { assignments }, _)) => {
             in_proportion(assignments.capacity() * size_of::<AssignmentId>(), data);
         }
-        Some(PeerMessage::Finished { runs }) => {
+        Some((PeerMessage::Finished { runs }, tail)) => {
             in_proportion(runs.capacity() * size_of::<FinishedRun>(), data);
+            assert_eq!(tail, sum(runs.iter().map(|run| run.bytes)));
         }
         _ => {}
     }
     match read_and_written(data) {
-        Some(ManagerMessage::Outcomes { jobs }) => {
+        Some((ManagerMessage::Outcomes { jobs }, tail)) => {
             in_proportion(jobs.capacity() * size_of::<JobOutcome>(), data);
+            assert_eq!(tail, sum(jobs.iter().map(|job| job.bytes)));
         }
-        Some(ManagerMessage::Assign { executions }) => {
+        Some((ManagerMessage::Assign { executions }, tail)) => {
             in_proportion(executions.capacity() * size_of::<AssignedExecution>(), data);
+            assert_eq!(tail, sum(executions.iter().map(|execution| execution.bytes)));
         }
         _ => {}
     }
+}
+
+fn sum(lengths: impl IntoIterator<Item = u32>) -> u64 {
+    lengths.into_iter().map(u64::from).sum()
 }
 
 /// Decoding reserves for what came, whatever was claimed.
@@ -43,7 +51,8 @@ fn in_proportion(reserved: usize, bytes: &[u8]) {
     assert!(reserved <= 6 * bytes.len() + 512, "{reserved} bytes for {}", bytes.len());
 }
 
-fn read_and_written<M: WireMessage + PartialEq + Debug>(bytes: &[u8]) -> Option<M> {
+/// The message and the length of its tail, if the bytes begin with one.
+fn read_and_written<M: WireMessage + PartialEq + Debug>(bytes: &[u8]) -> Option<(M, u64)> {
     let whole = split_body::<M>(bytes);
     let (message, length) = match M::decode_head(bytes) {
         Ok(read) => read,
@@ -69,5 +78,6 @@ fn read_and_written<M: WireMessage + PartialEq + Debug>(bytes: &[u8]) -> Option<
         assert_eq!(stated + 4, frame.len());
         assert_eq!(split_body::<M>(&frame[START_BYTES..]), Ok((M::decode_head(head).ok()?.0, rest)));
     }
-    Some(message)
+    let tail_bytes = message.tail_bytes();
+    Some((message, tail_bytes))
 }

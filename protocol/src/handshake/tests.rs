@@ -82,9 +82,9 @@ fn a_hello_has_bounds() {
 fn bytes_after_a_head_are_an_error() {
     let mut bytes = BytesMut::new();
     hello().encode(&mut bytes).unwrap();
-    bytes.extend_from_slice(b"!");
-    bytes[3] += 1;
-    let error = WireError::TailMismatch { stated: 0, found: 1 };
+    bytes.extend_from_slice(b"!!");
+    bytes[3] += 2;
+    let error = WireError::TailMismatch { stated: 0, found: 2 };
     assert_eq!(Hello::decode(&bytes), Err(HandshakeError::Frame(error)));
     bytes[4] = 2;
     let error = WireError::UnknownFrameType(2);

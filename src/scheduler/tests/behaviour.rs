@@ -5,7 +5,7 @@ mod harness;
 use harness::{World, code, jobs_of};
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, MessageId, Offer, Payload, WorkResult};
-use proletariat_scheduler::{Action, Config, Event, Notice, OutboxLevel};
+use proletariat_scheduler::{Action, Config, Event, Notice, OutboxLevel, selector};
 
 fn urgent(priority: u32) -> JobOptions {
     JobOptions { priority, ..JobOptions::default() }
@@ -507,6 +507,28 @@ fn a_system_message_is_reported_once_when_all_have_answered_or_left() {
 }
 
 #[test]
+fn every_selector_is_found_by_its_name() {
+    for name in selector::NAMES {
+        assert!(selector::by_name(name).is_some(), "{name}");
+    }
+    assert!(selector::by_name("best").is_none());
+}
+
+#[test]
+fn who_leaves_from_the_middle_of_a_line_is_passed() {
+    let mut world = World::new(Config::default());
+    let client = world.client();
+    world.submit(client, JobOptions::default(), &["a", "b", "c", "d"]);
+    world.abort(client, 0, 1);
+    world.abort(client, 2, 1);
+    let worker = world.worker(Offer::new(1));
+    let second = world.assigned_to(worker).remove(0);
+    world.finish(&second, "");
+    let fourth = world.assigned_to(worker);
+    assert_eq!((&second.payload[..], jobs_of(&fourth)), (&b"b"[..], vec!["d".to_owned()]));
+}
+
+#[test]
 fn stream_data_is_granted_as_its_callers_take_it() {
     let mut world = World::new(Config::default());
     let (client, worker) = (world.client(), world.worker(Offer::new(1)));
@@ -519,6 +541,13 @@ fn stream_data_is_granted_as_its_callers_take_it() {
     let job = proletariat_protocol::JobId(0);
     world.tell(Event::Credited { client, job, bytes: 5 });
     assert!(world.did(|a| matches!(a, Action::Grant { bytes: 5, .. })));
+    let payload = Payload::from_static(b"678");
+    world.tell(Event::Data { worker, assignment: running.assignment, payload });
+    world.tell(Event::Credited { client, job, bytes: 3 });
+    assert!(
+        world.did(|a| matches!(a, Action::Grant { bytes: 3, .. })),
+        "what was granted is not granted again"
+    );
     world.leave(worker);
     assert!(world.did(|a| matches!(a, Action::Restarted { .. })));
 }

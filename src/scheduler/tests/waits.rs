@@ -181,3 +181,21 @@ fn who_joins_a_run_before_its_first_data_gets_them() {
     world.submit(third, JobOptions { stream: true, ..keyed("k") }, &["x"]);
     assert_eq!(data(&mut world), 1, "who joins after the first data gets the outcome only");
 }
+
+#[test]
+fn a_run_that_begins_anew_may_last_as_long_as_any_of_all_who_wait_allows() {
+    let mut world = World::new(holding());
+    let (first, second) = (world.client(), world.client());
+    let limited = |millis| JobOptions { run_timeout_ms: millis, ..keyed("k") };
+    let worker = world.worker(Offer::new(1));
+    world.submit(first, limited(1_000), &["x"]);
+    let run = world.assigned_to(worker).remove(0);
+    assert_eq!(run.run_limit, Some(Duration::from_secs(1)));
+    start(&mut world, &run);
+    world.pass_millis(500);
+    world.submit(second, limited(5_000), &["x"]);
+    world.leave(worker);
+    let worker = world.worker(Offer::new(1));
+    let run = world.assigned_to(worker).remove(0);
+    assert_eq!(run.run_limit, Some(Duration::from_secs(5)), "it joined late, and now waits like the other");
+}
