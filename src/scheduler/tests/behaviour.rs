@@ -507,6 +507,20 @@ fn a_system_message_is_reported_once_when_all_have_answered_or_left() {
 }
 
 #[test]
+fn nothing_is_left_of_the_kinds_of_those_who_have_gone() {
+    let mut world = World::new(Config::default());
+    for kind in ["a", "b", "c"] {
+        let client = world.client();
+        world.submit(client, JobOptions { kind: Some(kind.into()), ..JobOptions::default() }, &["x"]);
+        let worker = world.worker(Offer::new(1).kinds([kind, "d"]));
+        assert_eq!(world.assigned_to(worker).len(), 1);
+        world.leave(client);
+        world.leave(worker);
+    }
+    assert_eq!(world.scheduler.status(world.now).kinds, 0);
+}
+
+#[test]
 fn every_selector_is_found_by_its_name() {
     for name in selector::NAMES {
         assert!(selector::by_name(name).is_some(), "{name}");

@@ -1,13 +1,14 @@
 //! The first bytes of a connection. However few have come, what is decided stays decided; whoever is refused can read why; a hello
 //! that is taken is one that we could have sent.
 
-use crate::manager::greeting::{Greeting, read, safe_name};
+use crate::manager::greeting::{Greeting, read};
 use bytes::BytesMut;
 use proletariat_protocol::ErrorCode;
 use proletariat_protocol::detect::{DETECT_BYTES, Detection, detect};
 use proletariat_protocol::frame::LENGTH_BYTES;
 use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, Refusal};
 use proletariat_protocol::limits::HANDSHAKE_FRAME_BYTES_MAX;
+use proletariat_protocol::shown;
 
 /// The first byte tells how much comes first, and whether the manager is closed.
 pub(crate) fn handshake(data: &[u8]) {
@@ -41,8 +42,8 @@ pub(crate) fn handshake(data: &[u8]) {
             let mut written = BytesMut::new();
             hello.encode(&mut written).expect("a hello that is taken is within the limits");
             assert_eq!(written, bytes[PREAMBLE_BYTES..length]);
-            let name = safe_name(&hello.name);
-            assert!(!name.chars().any(char::is_control) && safe_name(&name) == name);
+            let name = shown::safe(&hello.name);
+            assert!(!name.chars().any(char::is_control) && shown::safe(&name) == name);
         }
         Greeting::Refused { answer, why } => refused(bytes, &answer, &why),
     }

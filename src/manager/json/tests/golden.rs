@@ -6,7 +6,7 @@
 
 use super::house::House;
 use proletariat_protocol::message::ManagerMessage;
-use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload};
+use proletariat_protocol::{ErrorCode, JobId, Payload};
 use proletariat_scheduler::{Config, Event};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

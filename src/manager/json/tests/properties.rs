@@ -5,7 +5,7 @@
 use super::super::FRAME_BYTES_MAX;
 use super::super::hostile::{Happening, run};
 use super::house::House;
-use proletariat_protocol::{JobId, JobOptions, Payload};
+use proletariat_protocol::{JobId, Payload};
 use proletariat_scheduler::{Config, Event};
 use proptest::prelude::*;
 use proptest::sample::select;
