@@ -28,7 +28,7 @@ pub(super) const RETRY_AFTER_MS: u32 = 1_000;
 /// Accepting rests for so long when the system has no descriptor left, doubling up to the second.
 const REST_FIRST: Duration = Duration::from_millis(50);
 const REST_LONGEST: Duration = Duration::from_secs(1);
-/// Log lines about refused connections in one second; the others are counted.
+/// Log lines about what peers do wrong in one second; the others are counted.
 const LINES_PER_SECOND: u32 = 10;
 
 /// The listening socket.
@@ -136,21 +136,27 @@ impl Acceptor {
     /// One line for a refused connection, unless there were many.
     pub(super) fn log_refusal(&mut self, address: Option<IpAddr>, why: &str, now: Time) {
         self.refused += 1;
-        if now.since(self.lines_since) >= Duration::from_secs(1) {
-            if self.suppressed > 0 {
-                tracing::info!(count = self.suppressed, "more connections were refused");
-            }
-            (self.lines, self.suppressed, self.lines_since) = (0, 0, now);
-        }
-        if self.lines == LINES_PER_SECOND {
-            self.suppressed += 1;
+        if !self.may_log(now) {
             return;
         }
-        self.lines += 1;
         match address {
             Some(address) => tracing::info!(%address, why, "a connection was refused"),
             None => tracing::info!(why, "a connection was refused"),
         }
+    }
+
+    /// Whether there may be one more line about what peers do wrong: whoever connects could fill a disk with them.
+    pub(super) fn may_log(&mut self, now: Time) -> bool {
+        if now.since(self.lines_since) >= Duration::from_secs(1) {
+            if self.suppressed > 0 {
+                tracing::info!(count = self.suppressed, "more such lines were left out");
+            }
+            (self.lines, self.suppressed, self.lines_since) = (0, 0, now);
+        }
+        let may = self.lines < LINES_PER_SECOND;
+        self.lines += u32::from(may);
+        self.suppressed += u64::from(!may);
+        may
     }
 }
 

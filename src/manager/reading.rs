@@ -7,7 +7,6 @@ use super::boundary::{contain, vital};
 use super::driver::Driver;
 use super::greeting::{self, Greeting};
 use super::liveness::Phase;
-use super::session::Session;
 use super::status::Asker;
 use super::translate::{self, Heard, Speaker, Violation};
 use crate::net::Order;
@@ -227,7 +226,9 @@ impl Driver {
 
     /// Ends the session of a peer that broke the protocol.
     pub(super) fn violated(&mut self, place: u32, code: ErrorCode, why: &str, now: Time) {
-        tracing::info!(target: "proletariat::manager", why, "a peer broke the protocol");
+        if self.acceptor.may_log(now) {
+            tracing::info!(target: "proletariat::manager", why, "a peer broke the protocol");
+        }
         let message =
             ManagerMessage::Leaving { code, message: why.to_owned(), retry: false, retry_after_ms: 0 };
         self.part(place, now);
@@ -303,19 +304,17 @@ impl Driver {
     /// A connection is gone, or ended here without a word; `why` is for the log.
     pub(super) fn lose(&mut self, place: u32, now: Time, why: Option<&str>) {
         if let Some(session) = self.connections.at(place) {
-            log_loss(session, why);
+            match (session.speaker, why) {
+                (Some(Speaker { peer, .. }), Some(why)) if self.acceptor.may_log(now) => {
+                    tracing::info!(%peer, why, "a session was given up");
+                }
+                (Some(Speaker { peer, .. }), None) => tracing::debug!(%peer, "a session was lost"),
+                _ => {}
+            }
             self.given_up += u64::from(why.is_some());
         }
         self.part(place, now);
         self.connections.remove(place);
-    }
-}
-
-fn log_loss<C>(session: &Session<C>, why: Option<&str>) {
-    match (session.speaker, why) {
-        (Some(speaker), Some(why)) => tracing::info!(peer = %speaker.peer, why, "a session was given up"),
-        (Some(speaker), None) => tracing::debug!(peer = %speaker.peer, "a session was lost"),
-        (None, _) => {}
     }
 }
 

@@ -51,7 +51,9 @@ impl Driver {
             Action::ReleaseMemory => vital(|| self.release_memory()),
             Action::Disconnect { peer, code, message, retry } => {
                 let Some(place) = self.connections.find(peer) else { return };
-                tracing::info!(%peer, %code, message, "a session was ended");
+                if self.acceptor.may_log(now) {
+                    tracing::info!(%peer, %code, message, "a session was ended");
+                }
                 let word = ManagerMessage::Leaving { code, message, retry, retry_after_ms: 0 };
                 self.send_away(place, &word, now);
             }
