@@ -21,6 +21,7 @@ mod exec_worker;
 mod files;
 mod growth;
 mod harness;
+mod hostile;
 mod http;
 mod json;
 mod large;

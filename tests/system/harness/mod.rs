@@ -18,10 +18,10 @@ pub(crate) use feeder::Feeder;
 pub(crate) use manager::{Manager, Way};
 pub(crate) use network::{Direction, Site, in_network};
 pub(crate) use process::{Ended, Running};
-pub(crate) use raw::{CLIENT, Greeted, Peer, WORKER, connect, hello, read_to_end};
+pub(crate) use raw::{CLIENT, Greeted, Peer, WORKER, connect, greeting, hello, read_to_end};
 
 use process::executable;
-use rustix::process::{Pid, test_kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, setrlimit, test_kill_process_group};
 use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -198,6 +198,12 @@ impl Drop for Test {
             names(self.folder.path()).into_iter().filter(|name| name.ends_with(".tmp")).collect();
         assert_eq!(halves, Vec::<String>::new(), "half-written files are left");
     }
+}
+
+/// Thousands of connections need thousands of descriptors, and a process is given fewer unless it asks.
+pub(crate) fn raise_descriptors() {
+    let most = rustix::process::getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: most.maximum, ..most });
 }
 
 /// Names in a folder.

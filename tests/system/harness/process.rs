@@ -124,10 +124,37 @@ impl Running {
         self.out.bytes.lock().unwrap()[from..].to_vec()
     }
 
+    /// Who it is for the system.
+    pub(crate) fn id(&self) -> Pid {
+        self.pid()
+    }
+
     /// Memory that it holds, in bytes; 0 where the system does not tell.
     pub(crate) fn memory(&self) -> u64 {
+        self.memory_of("VmRSS:")
+    }
+
+    /// The most that it ever held, or since its peak was forgotten.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.memory_of("VmHWM:")
+    }
+
+    pub(crate) fn forget_peak(&self) {
+        // Where the system does not allow that, a peak is never too low.
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5");
+    }
+
+    /// Time on a processor so far, in steps of a hundredth of a second.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 = after_name.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    fn memory_of(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         line.trim().trim_end_matches(" kB").parse().map_or(0, |kilobytes: u64| kilobytes * 1024)
     }
 

@@ -1,0 +1,50 @@
+//! Hostile peers: memory stays within what the options allow, goes back afterwards, and a good client hardly notices.
+//!
+//! Here each storm lasts two seconds. `scripts/dos` runs them longer and with more of everything, and prints the table of
+//! `docs/robustness.md`.
+
+mod connections;
+mod frames;
+mod loads;
+mod storm;
+
+use crate::harness::raise_descriptors;
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+use std::time::Duration;
+use storm::{Attacker, Scale, Storm};
+
+/// What a connection may cost beside what it holds: its row, its inbox and outbox, its place in the tables.
+const CONNECTION_BYTES: u64 = 3 * 1024;
+/// Actions and messages of one turn, whatever the storm.
+const TURN_BYTES: u64 = 16 << 20;
+/// What a manager may keep of a storm of connections and small words.
+const KEPT_BYTES: u64 = 8 << 20;
+/// What may be kept of one of large blocks, however often it comes: the C library's allocator keeps up to twice the size of what
+/// it takes straight from the system, and it raises that size to the largest block given back, up to 32 MiB.
+const ALLOCATOR_BYTES: u64 = 64 << 20;
+const MIB: u64 = 1 << 20;
+
+/// Connects; `None` when there is no room for one more at the moment.
+fn try_connect(attacker: &Attacker<'_>) -> Option<TcpStream> {
+    let stream = TcpStream::connect_timeout(&attacker.address, Duration::from_secs(1)).ok()?;
+    stream.set_nodelay(true).ok()?;
+    stream.set_write_timeout(Some(Duration::from_millis(200))).ok()?;
+    stream.set_read_timeout(Some(Duration::from_millis(200))).ok()?;
+    Some(stream)
+}
+
+/// Whether the manager has closed it; what it said meanwhile is dropped.
+fn is_closed(mut stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 4096];
+    let closed = loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break true,
+            Ok(_) => {}
+            Err(error) => break error.kind() != ErrorKind::WouldBlock,
+        }
+    };
+    stream.set_nonblocking(false).unwrap();
+    closed
+}
