@@ -106,7 +106,8 @@ impl Running {
         self.child.id()
     }
 
-    fn pid(&self) -> Pid {
+    /// Who it is for the system.
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
@@ -122,11 +123,6 @@ impl Running {
     /// The same without the first bytes.
     pub(crate) fn out_from(&self, from: usize) -> Vec<u8> {
         self.out.bytes.lock().unwrap()[from..].to_vec()
-    }
-
-    /// Who it is for the system.
-    pub(crate) fn id(&self) -> Pid {
-        self.pid()
     }
 
     /// Memory that it holds, in bytes; 0 where the system does not tell.

@@ -191,7 +191,7 @@ fn without_descriptors_accepting_rests_and_nothing_spins() {
     let test = Test::alone();
     let manager = test.manager(&[]);
     let mut good = manager.peer(CLIENT);
-    let pid = Some(manager.process.id());
+    let pid = Some(manager.process.pid());
     let maximum = getrlimit(Resource::Nofile).maximum;
     // Room for what it has open, and for a few more.
     let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(20), maximum }).unwrap();
