@@ -79,8 +79,17 @@ impl fmt::Display for Slope {
     }
 }
 
-/// Least squares over the second half, of the means of its blocks; `None` where there are too few samples.
-pub(super) fn slope(samples: &[Sample]) -> Option<Slope> {
+/// What counts of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Of {
+    /// What was held on average: it follows the load, and how busy the machine is.
+    Mean,
+    /// The least that was held: what is never given back shows here, and nothing else.
+    Floor,
+}
+
+/// Least squares over the blocks of the second half; `None` where there are too few samples.
+pub(super) fn slope(samples: &[Sample], of: Of) -> Option<Slope> {
     let half = &samples[samples.len() / 2..];
     let size = half.len() / BLOCKS;
     if size < 2 {
@@ -92,7 +101,12 @@ pub(super) fn slope(samples: &[Sample]) -> Option<Slope> {
     let points: Vec<(f64, f64)> = blocks
         .map(|block| {
             let hours = mean(block, |sample| sample.at.as_secs_f64() / 3600.0);
-            (hours, mean(block, |sample| sample.memory as f64 / 1024.0))
+            let kilobytes = |sample: &Sample| sample.memory as f64 / 1024.0;
+            let held = match of {
+                Of::Mean => mean(block, kilobytes),
+                Of::Floor => block.iter().map(kilobytes).fold(f64::INFINITY, f64::min),
+            };
+            (hours, held)
         })
         .collect();
     Some(line(&points))
@@ -124,10 +138,17 @@ fn a_slope_is_found_with_its_error() {
     // 3,600 KiB an hour are one a second; the first half is not looked at.
     let rises = |second: u64| if second < 500 { 9e6 } else { second as f64 + (second * 7919 % 101) as f64 };
     let samples: Vec<_> = (0..1000).map(|second| sample(second, rises(second))).collect();
-    let found = slope(&samples).unwrap();
-    assert!((found.per_hour - 3600.0).abs() <= found.error && found.error < 400.0, "{found}");
-    assert!(slope(&samples[..40]).is_none());
+    for of in [Of::Mean, Of::Floor] {
+        let found = slope(&samples, of).unwrap();
+        assert!((found.per_hour - 3600.0).abs() <= found.error && found.error < 400.0, "{of:?} {found}");
+    }
+    assert!(slope(&samples[..40], Of::Mean).is_none());
     let flat: Vec<_> = (0..1000).map(|second| sample(second, (second * 7919 % 101) as f64)).collect();
-    let found = slope(&flat).unwrap();
+    let found = slope(&flat, Of::Mean).unwrap();
     assert!(found.per_hour.abs() <= found.error, "{found}");
+    // Peaks that become more are load and no leak.
+    let peaks = |second: u64| if second.is_multiple_of(4) && second > 800 { 5_000.0 } else { 1_000.0 };
+    let loaded: Vec<_> = (0..1000).map(|second| sample(second, peaks(second))).collect();
+    assert!(slope(&loaded, Of::Mean).unwrap().per_hour > 3_600.0);
+    assert!(slope(&loaded, Of::Floor).unwrap().per_hour.abs() < 1e-6);
 }

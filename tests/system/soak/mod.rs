@@ -10,7 +10,7 @@ mod gauge;
 mod visits;
 
 use crate::harness::{Chance, Feeder, Manager, Running, Test, let_time_pass, time_of, until};
-use gauge::{Sample, slope};
+use gauge::{Of, Sample, slope};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,8 +27,8 @@ const VISITS_MAX: usize = 12;
 const WRONG_MAX: usize = 20;
 /// What the manager may have taken more than at its start when nothing is left to do, in bytes.
 const MEMORY_KEPT_MAX: u64 = 64 << 20;
-/// A run of an hour fails if memory has certainly grown faster than this, in KiB an hour.
-const SLOPE_MAX: f64 = 1024.0;
+/// A run of an hour fails if what is never given back has certainly grown faster than this, in KiB an hour.
+const SLOPE_MAX: f64 = 256.0;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What the workers are started with.
@@ -277,9 +277,11 @@ impl<'a> Soak<'a> {
         println!("first {first}");
         println!("last  {last}");
         println!("memory in the second half: {} to {} KiB", range.0.unwrap_or(0), range.1.unwrap_or(0));
-        match slope(&self.samples) {
-            Some(slope) => println!("memory slope in the second half: {slope} (95 %)"),
-            None => println!("too short for a slope of the memory"),
+        for of in [Of::Mean, Of::Floor] {
+            match slope(&self.samples, of) {
+                Some(slope) => println!("memory slope in the second half, {of:?}: {slope} (95 %)"),
+                None => println!("too short for a slope of the memory"),
+            }
         }
         let most = self.samples.iter().map(|sample| sample.descriptors).max().unwrap_or(0);
         println!("descriptors: at most {most}");
@@ -293,7 +295,7 @@ impl<'a> Soak<'a> {
         assert_eq!(last.descriptors_of_its_own(), first.descriptors_of_its_own(), "descriptors are left");
         assert_eq!(last.connections, first.connections, "connections are left");
         assert!(last.memory <= self.memory + MEMORY_KEPT_MAX, "{last}, at the start {}", self.memory);
-        let slope = slope(&self.samples).filter(|_| last.at >= HOUR);
+        let slope = slope(&self.samples, Of::Floor).filter(|_| last.at >= HOUR);
         assert!(slope.is_none_or(|slope| slope.per_hour - slope.error < SLOPE_MAX), "{slope:?}");
     }
 }
