@@ -2,7 +2,7 @@
 //!
 //! `cargo test --release -p proletariat-cli --test system growth -- --nocapture` prints the tables.
 
-use crate::harness::{CLIENT, Crowd, Peer, Test};
+use crate::harness::{CLIENT, Crowd, Peer, Test, until};
 use std::time::{Duration, Instant};
 
 /// An unoptimized build is about ten times as slow; it gets a tenth of the work.
@@ -129,4 +129,30 @@ fn with_the_workers() {
 fn a_square_is_no_straight_line() {
     assert!(is_straight(&[1.0, 0.8, 3.0]));
     assert!(!is_straight(&[1.0, 10.0, 100.0]));
+}
+
+/// glibc keeps what is freed a second time, unless its threshold is fixed.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn memory_goes_back_wave_after_wave() {
+    let test = Test::alone();
+    let manager = test.manager(&[]);
+    manager.until_workers(0);
+    let start = manager.process.memory();
+    let bound = start + start / 10 + (16 << 20);
+    let jobs = 1_000_000 / SCALE;
+    for wave in 1..=3 {
+        let mut client = manager.peer(CLIENT);
+        push(&mut client, jobs);
+        client.until_accepted();
+        let held = manager.process.memory();
+        assert!(
+            held > bound || cfg!(debug_assertions),
+            "{jobs} jobs take more than what may be kept: {held}"
+        );
+        let crowd = Crowd::join(&manager, 4, 25);
+        answers(&mut client, jobs);
+        drop((crowd, client));
+        until(&format!("memory is back after wave {wave}"), || (manager.process.memory() <= bound).then_some(()));
+    }
 }

@@ -88,8 +88,8 @@ fn a_job_stays_within_its_budget_of_allocations() {
         (
             "W1p",
             "--outstanding 100 --priorities 8 --guarantees 2=5,4=5 --timeout-ms 60000 --run-timeout-ms 10000",
-            0.43,
-            209.0,
+            0.52,
+            216.0,
         ),
         ("W2", "--outstanding 1 --workers 1 --slots 1", 12.0, 1_463.0),
     ];
