@@ -153,6 +153,8 @@ fn memory_goes_back_wave_after_wave() {
         let crowd = Crowd::join(&manager, 4, 25);
         answers(&mut client, jobs);
         drop((crowd, client));
-        until(&format!("memory is back after wave {wave}"), || (manager.process.memory() <= bound).then_some(()));
+        until(&format!("memory is back after wave {wave}"), || {
+            (manager.process.memory() <= bound).then_some(())
+        });
     }
 }
