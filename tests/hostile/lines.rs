@@ -49,6 +49,8 @@ struct Process {
     mute: bool,
     /// Written and not read.
     pipe: VecDeque<u8>,
+    /// Bytes that it has read in all.
+    taken: u64,
     /// Read, the last one perhaps not whole.
     read: VecDeque<u8>,
 }
@@ -220,6 +222,7 @@ impl World {
                 let process = &mut self.processes[child % count];
                 let bytes = bytes.min(process.pipe.len());
                 process.read.extend(process.pipe.drain(..bytes));
+                process.taken += bytes as u64;
             }
             Op::Answer(child, lines) => self.answer(child % count, lines),
             Op::Noise(child, which) => {
@@ -286,10 +289,10 @@ impl World {
             return;
         }
         let process = std::mem::take(process);
-        let unread_bytes = process.pipe.len() as u64;
+        let read_bytes = process.taken;
         // It has read something that it has not answered, and nobody told it to end.
         self.may_be_blamed = !process.read.is_empty() && !process.told_to_end;
-        self.tell(Some(Event::Ended { child, unread_bytes, how: "exit status 1".into() }));
+        self.tell(Some(Event::Ended { child, read_bytes, how: "exit status 1".into() }));
     }
 
     /// From now on everything works: all lines must be over soon.

@@ -81,6 +81,8 @@ struct Pipes {
     stdout: Option<pipe::Receiver>,
     /// Not written yet.
     pending: BytesMut,
+    /// Bytes that went into its pipe.
+    written: u64,
     /// Read, and not a whole line.
     begun: BytesMut,
     /// Bytes of `begun` that were searched for a line break.
@@ -99,6 +101,7 @@ impl Pipes {
             stdin,
             stdout,
             pending: BytesMut::new(),
+            written: 0,
             begun: BytesMut::with_capacity(READ_BYTES),
             searched: 0,
             line_bytes_max,
@@ -111,7 +114,7 @@ impl Pipes {
         let status = loop {
             let is_writing = !self.pending.is_empty() && !broken && self.stdin.is_some();
             let useless = self.useless_at;
-            let Self { child, stdin, stdout, pending, begun, .. } = &mut self;
+            let Self { child, stdin, stdout, pending, written, begun, .. } = &mut self;
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -124,8 +127,11 @@ impl Pipes {
                         return;
                     }
                 }
-                written = write(stdin, pending), if is_writing => match written {
-                    Ok(count) => pending.advance(count),
+                count = write(stdin, pending), if is_writing => match count {
+                    Ok(count) => {
+                        pending.advance(count);
+                        *written += count as u64;
+                    }
                     Err(_) => {
                         broken = true;
                         self.is_useless();
@@ -153,8 +159,8 @@ impl Pipes {
         };
         let _ = timeout(LAST_WORDS, rest).await;
         let how = status.map_or_else(|error| error.to_string(), ending_text);
-        let unread_bytes = self.unread_bytes();
-        let _ = events.send(Event::Ended { child: self.number, unread_bytes, how }).await;
+        let read_bytes = self.read_bytes();
+        let _ = events.send(Event::Ended { child: self.number, read_bytes, how }).await;
     }
 
     fn obey(&mut self, order: Order) {
@@ -199,10 +205,11 @@ impl Pipes {
         events.send(event).await.is_ok()
     }
 
-    /// Bytes that the child was given and has not read: what waits here, and what lies in the pipe.
-    fn unread_bytes(&self) -> u64 {
+    /// Bytes that the child has read: what went into the pipe and no longer lies there. What the machine gave it meanwhile may still be
+    /// on its way to us, so what it has not read is not for us to tell.
+    fn read_bytes(&self) -> u64 {
         let in_pipe = self.stdin.as_ref().and_then(|stdin| rustix::io::ioctl_fionread(stdin).ok());
-        self.pending.len() as u64 + in_pipe.unwrap_or(0)
+        self.written.saturating_sub(in_pipe.unwrap_or(0))
     }
 }
 

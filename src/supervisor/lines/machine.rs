@@ -93,7 +93,7 @@ impl Machine {
             }
             Event::Heard { child, chunk } => self.heard(now, child, &chunk),
             Event::Overlong { child } => self.overlong(child),
-            Event::Ended { child, unread_bytes, how } => self.ended(now, child, unread_bytes, &how),
+            Event::Ended { child, read_bytes, how } => self.ended(now, child, read_bytes, &how),
             Event::Finish => self.finish(now + self.config.kill_grace),
             Event::Stop => self.finish(now),
         }

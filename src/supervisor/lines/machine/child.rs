@@ -112,10 +112,9 @@ impl Child {
         self.failed_starts = 0;
     }
 
-    /// Whether it has read anything of its oldest line, when so much was left unread.
-    pub(super) fn has_begun_oldest(&self, unread_bytes: u64) -> bool {
-        let read = self.given_bytes.saturating_sub(unread_bytes);
-        self.given.front().is_some_and(|oldest| oldest.offset < read)
+    /// Whether it has read anything of its oldest line, when it has read so much in all.
+    pub(super) fn has_begun_oldest(&self, read_bytes: u64) -> bool {
+        self.given.front().is_some_and(|oldest| oldest.offset < read_bytes)
     }
 
     /// Ends it if nobody waits for what it is doing.

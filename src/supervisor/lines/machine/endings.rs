@@ -37,10 +37,10 @@ impl Machine {
         self.start_failed(now, number, reason);
     }
 
-    pub(super) fn ended(&mut self, now: Time, number: usize, unread_bytes: u64, how: &str) {
+    pub(super) fn ended(&mut self, now: Time, number: usize, read_bytes: u64, how: &str) {
         let Some(child) = self.children.get_mut(number) else { return };
         let was_told = child.state == State::Dying;
-        let has_begun = child.has_begun_oldest(unread_bytes);
+        let has_begun = child.has_begun_oldest(read_bytes);
         let given = core::mem::take(&mut child.given);
         let mut is_charged = has_begun && !was_told;
         let mut again = Vec::new();

@@ -65,8 +65,8 @@ pub enum Event {
     Ended {
         /// Which.
         child: usize,
-        /// So much of what it was given it has not read, in bytes.
-        unread_bytes: u64,
+        /// So much of what it was given it has read, in bytes.
+        read_bytes: u64,
         /// How it ended, for people.
         how: String,
     },

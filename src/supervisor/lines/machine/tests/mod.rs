@@ -61,7 +61,8 @@ impl Bench {
 
     fn ended(&mut self, child: usize, unread_bytes: u64) -> Vec<Action> {
         let how = "exit status 3".to_owned();
-        self.tell(Event::Ended { child, unread_bytes, how }).to_vec()
+        let read_bytes = self.machine.children[child].given_bytes - unread_bytes;
+        self.tell(Event::Ended { child, read_bytes, how }).to_vec()
     }
 
     /// Answers so many lines so fast that the depth grows.
