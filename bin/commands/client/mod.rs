@@ -63,7 +63,7 @@ pub struct ClientOptions {
 }
 
 /// How to reach the manager.
-#[derive(Args, Debug)]
+#[derive(Clone, Args, Debug)]
 struct ConnectionOptions {
     /// Give up if the first connection takes longer
     #[arg(long, global = true, help_heading = "Common options", value_name = "DURATION", default_value = "5s", value_parser = duration)]
@@ -142,6 +142,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
 }
 
 /// The manager that the commands talk to, and how.
+#[derive(Clone)]
 struct ManagerAt {
     address: Address,
     token: Option<String>,

@@ -15,10 +15,13 @@ use proletariat::client::{Client, Error, Group, Job, Outcome, Update, WorkOption
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Stdout};
 use std::os::unix::ffi::OsStringExt;
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tokio::task::block_in_place;
+use tokio_util::task::AbortOnDropHandle;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,7 +85,15 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let called = Instant::now();
     let client = interrupt.or(manager.connect("client work", options.timeout.unwrap_or_default())).await??;
-    let result = interrupt.or(work(options, manager, &client, called)).await;
+    let prints = options.output != Format::Quiet;
+    let working = work(options, manager.clone(), client.clone(), called);
+    let result = if prints {
+        interrupt.or(working).await
+    } else {
+        // On the library's thread, which spares a switch of threads for each answer; where much is printed, two threads do more.
+        let working = interrupt.or(AbortOnDropHandle::new(tokio::spawn(working))).await;
+        working.map(|ended| ended.unwrap_or_else(|error| resume_unwind(error.into_panic())))
+    };
     // Whatever the ending: jobs without an outcome are aborted, and the manager is told.
     client.shutdown().await;
     result?
@@ -90,16 +101,16 @@ pub(super) async fn run(
 
 async fn work(
     options: WorkOptions,
-    manager: &ManagerAt,
-    client: &Client,
+    manager: ManagerAt,
+    client: Client,
     called: Instant,
 ) -> Result<Exit, Failure> {
     let failed = |error| manager.failure(&error);
     let call = options.for_call(called);
-    let (group, mut updates) = open(client, call, options.stream).map_err(failed)?;
+    let (group, mut updates) = open(&client, call, options.stream).map_err(failed)?;
     let progress = Arc::new(Progress::default());
     let _watcher = Watcher::new(client.clone(), options.kind.clone(), Arc::clone(&progress));
-    let mut printer = Printer::new(&options, manager, Arc::clone(&progress));
+    let mut printer = Printer::new(&options, &manager, Arc::clone(&progress));
     let ahead = Arc::clone(&printer.ahead);
     let mut feeding = pin!(feed(Payloads::new(options.payloads), group, &ahead, &progress));
     let mut fed = false;
@@ -223,7 +234,9 @@ impl Printer {
             Ok(result) => self.out.result(index, result),
             Err(error) if self.quiet => {
                 // Errors are all that it tells, and its standard output has no lines that could match the jobs.
-                say(&format!("error: job {index}: {}: {}", error.code, one_line(&error.message)));
+                let sentence = format!("error: job {index}: {}: {}", error.code, one_line(&error.message));
+                // It may stand still, and the session must not.
+                block_in_place(|| say(&sentence));
                 Ok(())
             }
             Err(error) => self.out.error(index, error.code, &error.message),

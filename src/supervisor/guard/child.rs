@@ -1,8 +1,8 @@
 //! A program to start, and a child that runs.
 
-use super::Error;
 use super::frame::{Frame, Tag};
 use super::session::Orders;
+use super::{Error, Output};
 use proletariat_protocol::Payload;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -144,9 +144,9 @@ pub struct Child {
     /// What of that did not fit into the pipe.
     pub unfed: Payload,
     /// What it writes.
-    pub stdout: Option<pipe::Receiver>,
+    pub stdout: Option<Output>,
     /// What it complains.
-    pub stderr: Option<pipe::Receiver>,
+    pub stderr: Option<Output>,
     pub(super) id: u64,
     pub(super) pid: i32,
     pub(super) orders: Orders,

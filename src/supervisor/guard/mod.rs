@@ -29,12 +29,14 @@
 mod child;
 mod error;
 mod frame;
+mod output;
 mod process;
 mod session;
 mod wire;
 
 pub use child::{Child, Program};
 pub use error::Error;
+pub use output::Output;
 pub use process::run_if_asked;
 
 use session::Session;

@@ -1,7 +1,7 @@
 //! The guard process itself.
 
 use super::frame::{Frame, Tag};
-use super::wire::{self, Incoming, STREAMS};
+use super::wire::{Incoming, STREAMS, Socket, watched};
 use super::{Program, is_asked};
 use rustix::fs::FileType;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
@@ -13,8 +13,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -39,8 +39,9 @@ pub fn run_if_asked() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.map(|runtime| runtime.block_on(guard()));
-    std::process::exit(i32::from(!matches!(ended, Ok(Ok(())))));
+    // As a task: to wake what the runtime itself was given takes a system call each time.
+    let ended = runtime.map(|runtime| runtime.block_on(async { tokio::spawn(guard()).await }));
+    std::process::exit(i32::from(!matches!(ended, Ok(Ok(Ok(()))))));
 }
 
 async fn guard() -> io::Result<()> {
@@ -49,9 +50,7 @@ async fn guard() -> io::Result<()> {
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::quit()];
     let _held = kinds.map(|kind| signal(kind).ok());
     let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
-    let socket = std::os::unix::net::UnixStream::from(socket);
-    socket.set_nonblocking(true)?;
-    let socket = Arc::new(UnixStream::from_std(socket)?);
+    let socket = Arc::new(Socket::new(socket.into())?);
     let (replies, outgoing) = mpsc::unbounded_channel();
     let _ = replies.send(Frame::new(Tag::Ready, 0));
     let writing = tokio::spawn(answer(Arc::clone(&socket), outgoing));
@@ -78,9 +77,9 @@ async fn guard() -> io::Result<()> {
     Ok(())
 }
 
-async fn answer(socket: Arc<UnixStream>, mut replies: mpsc::UnboundedReceiver<Frame>) {
+async fn answer(socket: Arc<Socket>, mut replies: mpsc::UnboundedReceiver<Frame>) {
     while let Some(frame) = replies.recv().await {
-        if wire::send(&socket, &frame.encode(), &[]).await.is_err() {
+        if socket.send(&frame.encode(), &[]).await.is_err() {
             return;
         }
     }
@@ -165,12 +164,6 @@ fn has_living(group: Pid) -> bool {
     })
 }
 
-/// Whoever swaps the descriptor within its owner could confuse the runtime, hence the deprecation; nobody swaps this one.
-#[allow(deprecated)]
-fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(descriptor)
-}
-
 /// A child and its group.
 struct Minded {
     child: std::process::Child,
@@ -190,7 +183,8 @@ impl Minded {
         }
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
-        match pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from).and_then(watched) {
+        let end = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from);
+        match end.and_then(|end| watched(end, Interest::READABLE)) {
             Ok(end) => Ok(Self { child, pid, end, kill_grace: program.kill_grace }),
             Err(error) => {
                 let _ = kill_process_group(pid, Signal::KILL);

@@ -1,8 +1,8 @@
 //! Our side of the socket to one guard process.
 
 use super::frame::{Frame, Tag};
-use super::wire::{self, Incoming};
-use super::{ARGUMENT, Child, Error, Program, is_asked};
+use super::wire::{Incoming, Socket};
+use super::{ARGUMENT, Child, Error, Output, Program, is_asked};
 use bytes::Buf;
 use proletariat_protocol::Payload;
 use rustix::io::ioctl_fionbio;
@@ -19,7 +19,6 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -90,8 +89,7 @@ impl Session {
             .map_err(Error::guard)?;
         // The command holds the guard's end of the socket.
         drop(command);
-        ours.set_nonblocking(true).map_err(Error::guard)?;
-        let socket = Arc::new(UnixStream::from_std(ours).map_err(Error::guard)?);
+        let socket = Arc::new(Socket::new(ours).map_err(Error::guard)?);
         let mut incoming = Incoming::default();
         let first = tokio::time::timeout(START_LIMIT, incoming.next(&socket)).await;
         if !matches!(first, Ok(Ok(Some(Frame { tag: Tag::Ready, .. })))) {
@@ -136,8 +134,7 @@ impl Session {
         let (unfed, stdin, stdout, stderr) = (Payload::new(), None, None, None);
         let mut child = Child { stdin, unfed, stdout, stderr, id, pid: 0, orders, exited };
         child.pid = start.await.map_err(|_| Error::Gone)?.map_err(failed)?;
-        // Watched only now: the end of a brief child is news from the guard alone, and not from each pipe as well.
-        pipes.watch(&mut child).map_err(Error::guard)?;
+        pipes.give(&mut child).map_err(Error::guard)?;
         Ok(child)
     }
 }
@@ -150,6 +147,7 @@ struct Pipes {
     stderr: OwnedFd,
     /// Of the pipe of standard output: whoever has it open is the child, or comes of it.
     inode: u64,
+    brief: bool,
 }
 
 impl Pipes {
@@ -174,16 +172,17 @@ impl Pipes {
         ioctl_fionbio(&ours_out, true)?;
         ioctl_fionbio(&ours_err, true)?;
         let inode = rustix::fs::fstat(&ours_out)?.st_ino;
-        let ours = Self { stdin: ours_in, unfed, stdout: ours_out, stderr: ours_err, inode };
+        let brief = program.brief;
+        let ours = Self { stdin: ours_in, unfed, stdout: ours_out, stderr: ours_err, inode, brief };
         Ok((vec![stdin, stdout, stderr], ours))
     }
 
-    /// Hands them to the child's owner, as what the runtime watches.
-    fn watch(self, child: &mut Child) -> io::Result<()> {
+    /// Hands them to the child's owner.
+    fn give(self, child: &mut Child) -> io::Result<()> {
         child.stdin = self.stdin.map(pipe::Sender::from_owned_fd_unchecked).transpose()?;
         child.unfed = self.unfed;
-        child.stdout = Some(pipe::Receiver::from_owned_fd_unchecked(self.stdout)?);
-        child.stderr = Some(pipe::Receiver::from_owned_fd_unchecked(self.stderr)?);
+        child.stdout = Some(Output::new(self.stdout, self.brief)?);
+        child.stderr = Some(Output::new(self.stderr, self.brief)?);
         Ok(())
     }
 }
@@ -253,18 +252,18 @@ fn kill_writers(inode: u64) {
 }
 
 /// Until the last one that gives orders is gone; then the guard reads the end of the socket.
-async fn write(socket: Arc<UnixStream>, mut orders: mpsc::UnboundedReceiver<(Frame, Vec<OwnedFd>)>) {
+async fn write(socket: Arc<Socket>, mut orders: mpsc::UnboundedReceiver<(Frame, Vec<OwnedFd>)>) {
     while let Some((frame, descriptors)) = orders.recv().await {
-        if wire::send(&socket, &frame.encode(), &descriptors).await.is_err() {
+        if socket.send(&frame.encode(), &descriptors).await.is_err() {
             return;
         }
     }
-    let _ = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Write);
+    socket.close();
 }
 
 /// Takes what the guard says, until it is gone.
 async fn read(
-    socket: Arc<UnixStream>,
+    socket: Arc<Socket>,
     mut incoming: Incoming,
     books: Arc<Books>,
     orders: mpsc::WeakUnboundedSender<(Frame, Vec<OwnedFd>)>,

@@ -9,38 +9,70 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::io::unix::AsyncFd;
 
 /// Descriptors that come with one start.
 pub(super) const STREAMS: usize = 3;
 const READ_BYTES: usize = 16 * 1024;
 
-/// Sends a frame and its descriptors. Dropped midway, the socket is of no more use.
-pub(super) async fn send(socket: &UnixStream, frame: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
-    let mut sent = 0;
-    while sent < frame.len() {
-        socket.writable().await?;
-        let result = socket.try_io(Interest::WRITABLE, || {
-            let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STREAMS))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            // They travel with the first byte.
-            if sent == 0 && !borrowed.is_empty() {
-                let fits = ancillary.push(SendAncillaryMessage::ScmRights(&borrowed));
-                assert!(fits, "there is room for three");
-            }
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            Ok(sendmsg(socket, &[IoSlice::new(&frame[sent..])], &mut ancillary, flags)?)
-        });
-        match result {
-            Ok(count) => sent += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// Whoever swaps the descriptor within its owner could confuse the runtime, hence the deprecation; nobody swaps one of ours.
+#[allow(deprecated)]
+pub(super) fn watched(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, interest)
+}
+
+/// One end. It is watched for what comes in alone: a Unix socket tells its writer of room whenever the other side has read
+/// something, which would be a process switch for each message.
+#[derive(Debug)]
+pub(super) struct Socket(AsyncFd<OwnedFd>);
+
+impl Socket {
+    pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self(watched(socket.into(), Interest::READABLE)?))
     }
-    Ok(())
+
+    /// Sends a frame and its descriptors. Dropped midway, the socket is of no more use.
+    pub(super) async fn send(&self, frame: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < frame.len() {
+            // They travel with the first byte.
+            let streams = if sent == 0 { descriptors } else { &[] };
+            match self.send_some(&frame[sent..], streams) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.has_room().await?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn send_some(&self, bytes: &[u8], descriptors: &[OwnedFd]) -> io::Result<usize> {
+        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STREAMS))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !borrowed.is_empty() {
+            let fits = ancillary.push(SendAncillaryMessage::ScmRights(&borrowed));
+            assert!(fits, "there is room for three");
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        Ok(sendmsg(self.0.get_ref(), &[IoSlice::new(bytes)], &mut ancillary, flags)?)
+    }
+
+    /// A descriptor of its own is watched, for as long as it takes.
+    async fn has_room(&self) -> io::Result<()> {
+        let socket = watched(self.0.get_ref().try_clone()?, Interest::WRITABLE)?;
+        socket.writable().await.map(drop)
+    }
+
+    /// Nothing more is sent: the other side reads the end.
+    pub(super) fn close(&self) {
+        // What fails here is closed already.
+        let _ = rustix::net::shutdown(self.0.get_ref(), rustix::net::Shutdown::Write);
+    }
 }
 
 /// What has come and was not taken yet.
@@ -52,16 +84,14 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// The next frame; `None` when the other side is gone. Cancel safe.
-    pub(super) async fn next(&mut self, socket: &UnixStream) -> io::Result<Option<Frame>> {
+    pub(super) async fn next(&mut self, socket: &Socket) -> io::Result<Option<Frame>> {
         loop {
             if let Some(frame) = Frame::take(&mut self.bytes)? {
                 return Ok(Some(frame));
             }
-            socket.readable().await?;
-            match socket.try_io(Interest::READABLE, || self.read(socket)) {
+            match socket.0.async_io(Interest::READABLE, |socket| self.read(socket)).await {
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -74,7 +104,7 @@ impl Incoming {
         streams.try_into().ok()
     }
 
-    fn read(&mut self, socket: &UnixStream) -> io::Result<usize> {
+    fn read(&mut self, socket: &OwnedFd) -> io::Result<usize> {
         let mut buffer = [0; READ_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STREAMS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);

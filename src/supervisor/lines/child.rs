@@ -3,7 +3,7 @@
 use super::machine::Event;
 use super::talk::{self, Talk};
 use crate::supervisor::ending_text;
-use crate::supervisor::guard::{Child, Error, Guard, Program};
+use crate::supervisor::guard::{Child, Error, Guard, Output, Program};
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
 use std::io;
@@ -78,7 +78,7 @@ struct Pipes {
     number: usize,
     child: Child,
     stdin: Option<pipe::Sender>,
-    stdout: Option<pipe::Receiver>,
+    stdout: Option<Output>,
     /// Not written yet.
     pending: BytesMut,
     /// Bytes that went into its pipe.
@@ -213,7 +213,7 @@ impl Pipes {
     }
 }
 
-async fn read(stdout: &mut Option<pipe::Receiver>, begun: &mut BytesMut) -> io::Result<usize> {
+async fn read(stdout: &mut Option<Output>, begun: &mut BytesMut) -> io::Result<usize> {
     let Some(stdout) = stdout else { return Ok(0) };
     begun.reserve(READ_BYTES);
     stdout.read_buf(begun).await

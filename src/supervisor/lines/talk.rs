@@ -1,8 +1,8 @@
 //! What children say on standard error, line by line.
 
+use crate::supervisor::guard::Output;
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 /// A longer line is told in pieces of this size, in bytes.
@@ -27,7 +27,7 @@ pub(super) fn channel() -> (mpsc::Sender<Talk>, Talker) {
 }
 
 /// Reads until the end. Whatever comes is taken, also when nobody wants it.
-pub(super) async fn listen(child: usize, mut stderr: pipe::Receiver, sink: mpsc::Sender<Talk>) {
+pub(super) async fn listen(child: usize, mut stderr: Output, sink: mpsc::Sender<Talk>) {
     let mut buffer = BytesMut::with_capacity(PIECE_BYTES);
     loop {
         buffer.reserve(PIECE_BYTES.saturating_sub(buffer.len()).max(1));

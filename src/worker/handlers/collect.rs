@@ -1,6 +1,6 @@
 //! Copies of a program that stream lines over HTTP, one copy per job.
 
-use crate::supervisor::guard::{Child, Guard, Program};
+use crate::supervisor::guard::{Child, Guard, Output, Program};
 use crate::worker::{Ending, Handler, Run};
 use core::time::Duration;
 use http_body_util::{BodyExt, Empty};
@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep};
 
 /// A copy that does not listen after this is replaced.
@@ -256,7 +255,7 @@ async fn ended(child: &mut Child) -> String {
 }
 
 /// Takes what a copy writes, so that it never waits for a reader; the end of what it complained.
-async fn tail(stdout: Option<pipe::Receiver>, stderr: Option<pipe::Receiver>) -> String {
+async fn tail(stdout: Option<Output>, stderr: Option<Output>) -> String {
     let mut kept: Vec<u8> = Vec::new();
     let silent = async {
         let mut buffer = vec![0; 4_096];

@@ -1,6 +1,6 @@
 //! A process for each job.
 
-use crate::supervisor::guard::{Child, Error, Guard, Program};
+use crate::supervisor::guard::{Child, Error, Guard, Output, Program};
 use crate::worker::{Ending, Handler, Run};
 use core::time::Duration;
 use proletariat_protocol::Payload;
@@ -19,7 +19,8 @@ const PLACE: &[u8] = b"{}";
 const ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
 /// So much of the end of standard error goes into the error of a job.
 const TAIL_BYTES: usize = 2_048;
-/// Bytes of one read.
+/// Bytes of the first read, and of those after it: most programs write little.
+const FIRST_READ_BYTES: usize = 2 * 1024;
 const READ_BYTES: usize = 64 * 1024;
 /// What a child wrote is there when it has ended, unless a descendant that left its group still has the pipe open. Nobody waits
 /// longer than this for that.
@@ -200,15 +201,10 @@ async fn feed(stdin: Option<pipe::Sender>, payload: &[u8]) {
     }
 }
 
-async fn listen(
-    stdout: Option<pipe::Receiver>,
-    result: &mut Vec<u8>,
-    run: &Run,
-    stream: bool,
-) -> Result<(), Ending> {
+async fn listen(stdout: Option<Output>, result: &mut Vec<u8>, run: &Run, stream: bool) -> Result<(), Ending> {
     let Some(mut stdout) = stdout else { return Ok(()) };
     let bytes_max = run.result_bytes_max();
-    let mut buffer = vec![0; READ_BYTES];
+    let mut buffer = vec![0; FIRST_READ_BYTES];
     loop {
         // Nothing is left to be heard where the pipe breaks.
         let Ok(count @ 1..) = stdout.read(&mut buffer).await else { return Ok(()) };
@@ -219,15 +215,17 @@ async fn listen(
         if stream && run.send(Payload::copy_from_slice(&buffer[..count])).await.is_err() {
             return Err(Ending::Failed(String::from("cancelled")));
         }
+        buffer.resize(READ_BYTES, 0);
     }
 }
 
-async fn keep_tail(stderr: Option<pipe::Receiver>, tail: &mut VecDeque<u8>) {
+async fn keep_tail(stderr: Option<Output>, tail: &mut VecDeque<u8>) {
     let Some(mut stderr) = stderr else { return };
-    let mut buffer = vec![0; READ_BYTES];
+    let mut buffer = vec![0; FIRST_READ_BYTES];
     while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
         tail.extend(&buffer[..count]);
         tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
+        buffer.resize(READ_BYTES, 0);
     }
 }
 
