@@ -96,10 +96,10 @@ impl Collect {
         let mut words = self.words.iter().map(word);
         let program = Program::new(words.next().unwrap_or_default()).arguments(words);
         let program = program.kill_grace(self.kill_grace).without_input();
-        let mut child = match run.unless_cancelled(self.guard.spawn(&program)).await {
-            Ok(Ok(child)) => child,
-            Ok(Err(error)) => return End::Replace(error.to_string()),
-            Err(cancelled) => return End::Over(Ending::Failed(cancelled.to_string())),
+        // Not given up while it starts: what may run already has to be ended and waited for.
+        let mut child = match self.guard.spawn(&program).await {
+            Ok(child) => child,
+            Err(error) => return End::Replace(error.to_string()),
         };
         let complaints = tokio::spawn(tail(child.stdout.take(), child.stderr.take()));
         let end = tokio::select! {

@@ -118,11 +118,11 @@ impl Handler for RunProgram {
             Err(reason) => return Ending::Failed(reason),
         };
         let program = program.fed(run.payload().clone()).brief();
-        match run.unless_cancelled(self.guard.spawn(&program)).await {
-            Ok(Ok(child)) => self.work(&run, child).await,
-            Ok(Err(error @ Error::Start { .. })) => Ending::Failed(not_started(&error)),
-            Ok(Err(error)) => Ending::Crashed(error.to_string()),
-            Err(cancelled) => Ending::Failed(cancelled.to_string()),
+        // Not given up while it starts: what may run already has to be ended and waited for.
+        match self.guard.spawn(&program).await {
+            Ok(child) => self.work(&run, child).await,
+            Err(error @ Error::Start { .. }) => Ending::Failed(not_started(&error)),
+            Err(error) => Ending::Crashed(error.to_string()),
         }
     }
 }
