@@ -8,6 +8,14 @@ use core::time::Duration;
 pub struct Time(pub u64);
 
 impl Time {
+    /// The earliest of several times, of which some may not be.
+    #[must_use]
+    pub fn earliest<const N: usize>(times: [Option<Self>; N]) -> Option<Self> {
+        let earliest =
+            times.iter().fold(Self::NEVER, |earliest, time| time.unwrap_or(Self::NEVER).min(earliest));
+        (earliest != Self::NEVER).then_some(earliest)
+    }
+
     /// The beginning.
     pub const ZERO: Self = Self(0);
     /// Later than everything that happens.

@@ -212,7 +212,7 @@ fn run(
     notices: Notices,
     started: &std::sync::mpsc::SyncSender<Result<SocketAddr, Error>>,
 ) {
-    let runtime = match runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+    let runtime = match runtime::Builder::new_current_thread().enable_io().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(started, Err(Error::Thread(error))),
     };
@@ -228,7 +228,10 @@ fn run(
     let status = StatusDesk::new(&builder.config);
     let config = builder.config.in_numbers();
     let scheduler = Scheduler::new(config.scheduler.clone(), builder.selector, rand::random());
-    let driver = Driver::new(config, scheduler, doorbell, acceptor, notices, status);
+    let driver = match Driver::new(config, scheduler, doorbell, acceptor, notices, status) {
+        Ok(driver) => driver,
+        Err(error) => return report(started, Err(Error::Thread(error))),
+    };
     report(started, Ok(address));
     runtime.block_on(tokio::task::unconstrained(driver.run()));
     drop(context);

@@ -19,11 +19,13 @@ use super::ready::{Doorbell, LISTENER};
 use super::session::Connections;
 use super::status::{Figures, StatusDesk};
 use super::stopping::Stage;
-use crate::net::drive::{Clock, Timer};
+use super::timer::Timer;
+use crate::net::drive::Clock;
 use proletariat_protocol::{MessageId, Time};
 use proletariat_scheduler::{Action, Event, Scheduler};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -85,8 +87,9 @@ impl Driver {
         acceptor: Acceptor,
         notices: Notices,
         status: StatusDesk,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let clock = Clock::start();
+        let timer = Timer::new(clock)?;
         let clocks = Clocks {
             heartbeat: config.heartbeat,
             heartbeat_timeout: config.heartbeat_timeout,
@@ -95,7 +98,7 @@ impl Driver {
             outbox_stall: config.outbox_stall,
             silence_allowed: !config.no_json && config.tls.is_none(),
         };
-        Self {
+        Ok(Self {
             clock,
             connections: Connections::new(&clocks),
             status,
@@ -116,12 +119,12 @@ impl Driver {
             ready: Vec::new(),
             commands: Vec::new(),
             actions: Vec::new(),
-            timer: Timer::new(clock),
+            timer,
             floor: Time::ZERO,
             waited: 0,
             faults: 0,
             given_up: 0,
-        }
+        })
     }
 
     /// Runs until the manager has ended.
@@ -174,7 +177,7 @@ impl Driver {
     fn clocks_have_to_wait(&mut self, now: Time, input: bool) -> bool {
         // The scheduler uses the beginning of time for work that is left over.
         let scheduler = self.scheduler.next_deadline().filter(|due| *due > Time::ZERO);
-        let due = [scheduler, self.connections.agenda.next()].into_iter().flatten().min();
+        let due = Time::earliest([scheduler, self.connections.agenda.next()]);
         let Some(due) = due.filter(|due| *due <= now) else {
             self.waited = 0;
             return false;
@@ -245,13 +248,12 @@ impl Driver {
 
     /// Waits for whatever comes first.
     fn sleep(&mut self, now: Time, cx: &mut Context<'_>) {
-        let deadlines = [
+        let next = Time::earliest([
             self.scheduler.next_deadline(),
             self.connections.agenda.next(),
             self.acceptor.resumes_at(),
             self.stage.until(),
-        ];
-        let next = deadlines.into_iter().flatten().min();
+        ]);
         if self.again || !self.unfinished.is_empty() || next.is_some_and(|next| next <= now) {
             cx.waker().wake_by_ref();
             return;

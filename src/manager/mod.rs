@@ -34,6 +34,7 @@ mod session;
 mod status;
 mod stopping;
 mod stream;
+mod timer;
 mod translate;
 mod writing;
 

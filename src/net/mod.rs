@@ -16,7 +16,10 @@ mod lane;
 pub mod link;
 pub mod outbox;
 mod secure;
+mod watched;
 pub(crate) mod window;
+
+pub(crate) use watched::watched;
 
 pub use inbox::{Inbox, Incomplete, Tail};
 pub use outbox::{Order, Outbox};

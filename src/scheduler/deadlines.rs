@@ -104,14 +104,15 @@ impl Deadlines {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.heap.is_empty()
+    }
+
     /// When to look again: not later than the first alarm.
     pub(crate) fn next(&self) -> Option<Time> {
         let heap = self.heap.peek().map(|Reverse((due, _))| *due);
         let young = self.young.front().map(|front| front.set.plus_millis(YOUNG_MILLIS));
-        match (heap, young) {
-            (Some(heap), Some(young)) => Some(heap.min(young)),
-            (one, other) => one.or(other),
-        }
+        Time::earliest([heap, young])
     }
 
     /// All alarms, void ones too: for the audit.

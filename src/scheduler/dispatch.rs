@@ -38,22 +38,25 @@ impl Scheduler {
         self.wake_avoiding(&pools);
         // Who was woken may be for other pools, too.
         pools.extend(self.pools.take_dirty());
-        let mut heads: BinaryHeap<Reverse<(Head, PoolKey)>> = BinaryHeap::with_capacity(pools.len());
+        let mut heads = core::mem::take(&mut self.burst.heads);
         let entry = |machine: &Self, pool| {
             machine.pools.get(pool).and_then(|p| p.best()).map(|head| Reverse((head, pool)))
         };
         heads.extend(pools.into_iter().filter_map(|pool| entry(self, pool)));
+        let mut changed = false;
         while let Some(Reverse((head, pool))) = heads.pop() {
-            // What other pools took meanwhile may have changed what is best here.
-            let present = entry(self, pool);
+            // What was taken since may have changed what is best here.
+            let present = if changed { entry(self, pool) } else { Some(Reverse((head, pool))) };
             if present.as_ref().is_some_and(|Reverse((best, _))| *best == head) {
                 let rival = self.first_rival(&mut heads, pool, head);
                 self.dispatch_line(now, pool, head, rival);
                 heads.extend(entry(self, pool));
+                changed = true;
             } else {
                 heads.extend(present);
             }
         }
+        self.burst.heads = heads;
         self.pools.take_dirty();
     }
 

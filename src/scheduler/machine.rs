@@ -11,13 +11,14 @@ use crate::records::{Assignment, Job};
 use crate::selector::{Random, Selector};
 use crate::similar::Similar;
 use crate::streams::Stream;
-use crate::tables::{AssignmentKey, JobKey, KindTable, PayloadStore, PeerKey, Slab};
-use crate::waiting::{Lines, Pools};
+use crate::tables::{AssignmentKey, JobKey, KindTable, PayloadStore, PeerKey, PoolKey, Slab};
+use crate::waiting::{Head, Lines, Pools};
 use crate::work::Work;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use proletariat_protocol::{JobId, PeerId, Time};
 use rand::SeedableRng;
 
@@ -104,6 +105,8 @@ pub(crate) struct Burst {
     pub(crate) misplaced: Vec<PeerKey>,
     /// Workers that got slots back.
     pub(crate) unweighed: Vec<PeerKey>,
+    /// Empty; its room is used by each pass of the dispatch.
+    pub(crate) heads: BinaryHeap<Reverse<(Head, PoolKey)>>,
 }
 
 /// A worker, or the work of one of its assignments, is gone.
@@ -246,7 +249,7 @@ impl Scheduler {
             return Some(Time::ZERO);
         }
         let gate = self.gate.opens_at().filter(|_| self.pools.is_dirty() && !self.draining);
-        [self.deadlines.next(), gate, self.clean_up_at()].into_iter().flatten().min()
+        Time::earliest([self.deadlines.next(), gate, self.clean_up_at()])
     }
 
     /// Whether no job is open.
@@ -262,6 +265,9 @@ impl Scheduler {
     }
 
     fn ring(&mut self, now: Time) {
+        if self.deadlines.is_empty() {
+            return;
+        }
         let mut deadlines = core::mem::replace(&mut self.deadlines, Deadlines::new());
         deadlines.tidy(now, |alarm| self.stands(alarm));
         let mut ringing = Vec::new();

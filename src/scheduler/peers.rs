@@ -162,6 +162,11 @@ impl Peers {
         key
     }
 
+    /// Gives back what is kept for the next job of each.
+    pub(crate) fn shrink(&mut self) {
+        self.rows.rows_mut().for_each(|peer| peer.jobs.shrink());
+    }
+
     /// The session is over: nobody finds it any more, its row stays until its jobs are removed.
     pub(crate) fn leave(&mut self, peer: PeerId) -> Option<PeerKey> {
         let key = self.by_id.remove(&peer)?;

@@ -356,7 +356,8 @@ impl Scheduler {
 
     /// Tells clients that their jobs were accepted, if some still wait.
     pub(crate) fn accept(&mut self) {
-        for key in core::mem::take(&mut self.burst.accepts) {
+        let mut accepts = core::mem::take(&mut self.burst.accepts);
+        for key in accepts.drain(..) {
             let Some(peer) = self.peers.get(key).filter(|peer| !peer.gone) else {
                 continue;
             };
@@ -366,6 +367,7 @@ impl Scheduler {
             }
             self.peers[key].accept_due = false;
         }
+        self.burst.accepts = accepts;
     }
 
     /// Removes the jobs of clients that left, a portion at a time.

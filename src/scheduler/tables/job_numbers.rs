@@ -1,7 +1,7 @@
 //! A client's job numbers → rows of the job table.
 //!
-//! A session counts its jobs without gaps, so the table is dense: pages of 256 numbers, 4 bytes each, and a page
-//! goes when its last job is answered.
+//! A session counts its jobs without gaps, so the table is dense: pages of 256 numbers, 4 bytes each. A page goes when its last
+//! job is answered, but for the newest one: the next job needs it.
 
 use super::JobKey;
 use alloc::boxed::Box;
@@ -19,6 +19,8 @@ struct Page {
 #[derive(Debug, Default)]
 pub(crate) struct JobNumbers {
     pages: BTreeMap<u64, Page>,
+    /// The newest page.
+    newest: u64,
     live: u64,
 }
 
@@ -28,6 +30,10 @@ impl JobNumbers {
     }
 
     pub(crate) fn insert(&mut self, number: u64, key: JobKey) {
+        if number / PAGE > self.newest {
+            self.shrink();
+            self.newest = number / PAGE;
+        }
         let page = self
             .pages
             .entry(number / PAGE)
@@ -51,8 +57,15 @@ impl JobNumbers {
         *place = JobKey::NONE;
         page.live -= 1;
         self.live -= 1;
-        if page.live == 0 {
+        if page.live == 0 && number / PAGE != self.newest {
             self.pages.remove(&(number / PAGE));
+        }
+    }
+
+    /// Gives the newest page back too, if it is empty.
+    pub(crate) fn shrink(&mut self) {
+        if self.pages.get(&self.newest).is_some_and(|page| page.live == 0) {
+            self.pages.remove(&self.newest);
         }
     }
 
@@ -79,6 +92,7 @@ impl JobNumbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn numbers_come_and_go() {
@@ -95,5 +109,14 @@ mod tests {
         assert_eq!(numbers.next(256, 512), None);
         assert_eq!(numbers.len(), 500 - 128);
         assert_eq!(numbers.pages.len(), 3, "an empty page is given back");
+        for number in (0..1_000).filter(|n| n % 2 == 1 && !(256..512).contains(n)) {
+            numbers.remove(number);
+        }
+        assert_eq!(numbers.pages.keys().collect::<Vec<_>>(), [&3], "but for the newest");
+        numbers.insert(2_000, JobKey(0));
+        assert_eq!(numbers.pages.keys().collect::<Vec<_>>(), [&7]);
+        numbers.remove(2_000);
+        numbers.shrink();
+        assert_eq!(numbers.pages.len(), 0);
     }
 }

@@ -114,6 +114,10 @@ impl<K: Key, T> Slab<K, T> {
         Some(row)
     }
 
+    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flat_map(|chunk| chunk.rows.iter_mut().flatten())
+    }
+
     /// All rows, in the order of their keys.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.chunks.iter().enumerate().flat_map(|(at, chunk)| {

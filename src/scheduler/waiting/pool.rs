@@ -43,6 +43,9 @@ impl Pool {
 
     /// A line has one head at most, so no more than one is passed over.
     fn first_head(&self, counts: impl Fn(&Head) -> bool) -> Option<Head> {
+        if self.heads.is_empty() {
+            return None;
+        }
         let mut top = u32::MAX;
         loop {
             let from = Head { priority: Reverse(top), sequence: 0, line: FifoKey(0) };

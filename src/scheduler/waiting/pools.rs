@@ -20,6 +20,9 @@ const SETS_MAX: usize = 16;
 /// The pools that a worker stands in, with its spot in each. Nearly always it is one.
 pub(crate) type Posts = SmallVec<[(PoolKey, Spot); 1]>;
 
+/// Pools in which something may be dispatched. Mostly it is one.
+pub(crate) type Dirty = SmallVec<[PoolKey; 4]>;
+
 /// All pools.
 #[derive(Debug)]
 pub(crate) struct Pools {
@@ -30,17 +33,17 @@ pub(crate) struct Pools {
     /// Pools of any kind.
     any: Vec<PoolKey>,
     /// Pools in which something may be dispatched since the last pass.
-    dirty: Vec<PoolKey>,
+    dirty: Dirty,
 }
 
 impl Pools {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             rows: Slab::new(),
             by_kinds: BTreeMap::new(),
             named: BTreeMap::new(),
             any: Vec::new(),
-            dirty: Vec::new(),
+            dirty: SmallVec::new(),
         }
     }
 
@@ -190,7 +193,10 @@ impl Pools {
     }
 
     /// The pools in which something may be dispatched; they count as clean from now on.
-    pub(crate) fn take_dirty(&mut self) -> Vec<PoolKey> {
+    pub(crate) fn take_dirty(&mut self) -> Dirty {
+        if self.dirty.is_empty() {
+            return Dirty::new();
+        }
         let mut dirty = core::mem::take(&mut self.dirty);
         dirty.retain(|pool| self.rows.get(*pool).is_some());
         for pool in &dirty {

@@ -130,7 +130,8 @@ impl House {
         let status = StatusDesk::new(&config);
         let config = config.in_numbers();
         let scheduler = Scheduler::new(config.scheduler.clone(), Box::new(RandomWeighted), 7);
-        let driver = Driver::new(config, scheduler, Arc::clone(&doorbell), acceptor, notices, status);
+        let driver = Driver::new(config, scheduler, Arc::clone(&doorbell), acceptor, notices, status)
+            .expect("a timer");
         let flag = Arc::new(Flag::default());
         let waker = Waker::from(Arc::clone(&flag));
         let (wires, jobs) = ([const { None }; WIRES], [0; WIRES]);
