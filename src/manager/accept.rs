@@ -4,21 +4,21 @@ use super::dialect::SILENCE;
 use super::driver::Driver;
 use super::encrypted::Encrypted;
 use super::error::Error;
-use super::handle::Command;
 use super::liveness::Phase;
-use super::ready::{Bell, Doorbell, LISTENER};
+use super::poller::LISTENER;
+use super::socket::Socket;
 use super::stream::Stream;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
 use proletariat_protocol::handshake::Refusal;
 use proletariat_protocol::{ErrorCode, Time};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen as listen_on, socket_with, sockopt};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Connections that the system keeps for us until we accept them: enough for a fleet that reconnects at once.
-const BACKLOG: u32 = 4_096;
+const BACKLOG: i32 = 4_096;
 /// New connections in one turn; then those that are there get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 /// Connections over the limit that get a place for as long as it takes to tell them so; more are closed unread.
@@ -36,8 +36,8 @@ const LINES_PER_SECOND: u32 = 10;
 pub(super) struct Acceptor {
     listener: Option<TcpListener>,
     address: SocketAddr,
-    bell: Arc<Bell<Command>>,
-    waker: Waker,
+    /// Whether somebody may wait to be accepted.
+    pub(super) ready: bool,
     rest: Duration,
     resumes_at: Option<Time>,
     lines: u32,
@@ -46,14 +46,17 @@ pub(super) struct Acceptor {
     refused: u64,
 }
 
-/// Opens the listening socket. Needs the context of a runtime.
+/// Opens the listening socket.
 pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     let open = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
         // Where the port was ours a moment ago, what is left of its connections must not keep us out.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &address)?;
+        listen_on(&socket, BACKLOG)?;
+        Ok(TcpListener::from_std(socket.into()))
     };
     open().map_err(|source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => Error::InUse(address),
@@ -62,16 +65,13 @@ pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, doorbell: &Arc<Doorbell<Command>>) -> io::Result<Self> {
-        let bell = Bell::new(doorbell, LISTENER);
-        let waker = Waker::from(Arc::clone(&bell));
-        // The first turn accepts, and hangs the waker up by that.
-        waker.wake_by_ref();
+    /// The registry has news of it from here on.
+    pub(super) fn new(mut listener: TcpListener, registry: &Registry) -> io::Result<Self> {
+        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self {
             address: listener.local_addr()?,
             listener: Some(listener),
-            bell,
-            waker,
+            ready: true,
             rest: REST_FIRST,
             resumes_at: None,
             lines: 0,
@@ -110,20 +110,22 @@ impl Acceptor {
         self.resumes_at = None;
     }
 
-    fn poll(&mut self, now: Time) -> Option<(TcpStream, IpAddr)> {
+    fn next(&mut self, now: Time) -> Option<(TcpStream, IpAddr)> {
         if self.resumes_at.is_some() {
             return None;
         }
         loop {
-            let mut cx = Context::from_waker(&self.waker);
-            match self.listener.as_ref()?.poll_accept(&mut cx) {
-                Poll::Pending => return None,
-                Poll::Ready(Ok((stream, address))) => {
+            match self.listener.as_ref()?.accept() {
+                Ok((stream, address)) => {
                     self.rest = REST_FIRST;
                     return Some((stream, address.ip().to_canonical()));
                 }
-                Poll::Ready(Err(error)) if is_of_one_connection(&error) => {}
-                Poll::Ready(Err(error)) => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready = false;
+                    return None;
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
                     tracing::warn!(%error, rest = ?self.rest, "cannot accept connections for now");
                     self.resumes_at = Some(now + self.rest);
                     self.rest = (self.rest * 2).min(REST_LONGEST);
@@ -179,11 +181,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 impl Driver {
     /// Takes new connections in.
     pub(super) fn accept(&mut self, now: Time) {
-        self.acceptor.bell.hang_up();
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some((stream, address)) = self.acceptor.poll(now) else { return };
+            let Some((stream, address)) = self.acceptor.next(now) else { return };
             // The outboxes gather all there is into one write; to wait for more would only cost time.
             if stream.set_nodelay(true).is_ok() {
+                let stream = Socket::new(stream);
                 let stream = match &self.config.tls {
                     None => Stream::Tcp(stream),
                     Some(tls) => Stream::Encrypted(Box::new(Encrypted::new(stream, tls.acceptor()))),
@@ -191,7 +193,7 @@ impl Driver {
                 self.admit(stream, Some(address), now);
             }
         }
-        self.acceptor.waker.wake_by_ref();
+        self.again = true;
     }
 
     /// Gives a connection its place.
@@ -203,6 +205,12 @@ impl Driver {
         let closed = self.no_place(address);
         let payload_bytes_max = self.config.scheduler.payload_bytes_max;
         let place = self.connections.open(stream, address, &self.doorbell, payload_bytes_max, now);
+        if let Some(session) = self.connections.at(place)
+            && let Err(error) = session.stream.watch(self.poller.registry(), Token(place as usize))
+        {
+            tracing::warn!(%error, "a connection cannot be watched");
+            return self.lose(place, now, None);
+        }
         let handshake_by = now + self.clocks.handshake_timeout;
         if closed.is_some() {
             if let Some(session) = self.connections.at(place) {

@@ -6,6 +6,7 @@ use super::driver::Driver;
 use super::error::Error;
 use super::events::Notices;
 use super::handle::{Command, Manager};
+use super::poller::Poller;
 use super::ready::Doorbell;
 use super::status::StatusDesk;
 use crate::security::{ServerTls, Tokens};
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
-use tokio::runtime;
 use tokio::sync::watch;
 
 macro_rules! setters {
@@ -212,13 +212,13 @@ fn run(
     notices: Notices,
     started: &std::sync::mpsc::SyncSender<Result<SocketAddr, Error>>,
 ) {
-    let runtime = match runtime::Builder::new_current_thread().enable_io().build() {
-        Ok(runtime) => runtime,
+    let poller = match Poller::new() {
+        Ok(poller) => poller,
         Err(error) => return report(started, Err(Error::Thread(error))),
     };
-    let context = runtime.enter();
     let acceptor = accept::listen(address).and_then(|listener| {
-        Acceptor::new(listener, &doorbell).map_err(|source| Error::Listen { address, source })
+        let acceptor = Acceptor::new(listener, poller.registry());
+        acceptor.map_err(|source| Error::Listen { address, source })
     });
     let acceptor = match acceptor {
         Ok(acceptor) => acceptor,
@@ -228,13 +228,9 @@ fn run(
     let status = StatusDesk::new(&builder.config);
     let config = builder.config.in_numbers();
     let scheduler = Scheduler::new(config.scheduler.clone(), builder.selector, rand::random());
-    let driver = match Driver::new(config, scheduler, doorbell, acceptor, notices, status) {
-        Ok(driver) => driver,
-        Err(error) => return report(started, Err(Error::Thread(error))),
-    };
+    let driver = Driver::new(config, scheduler, doorbell, acceptor, notices, status, poller);
     report(started, Ok(address));
-    runtime.block_on(tokio::task::unconstrained(driver.run()));
-    drop(context);
+    driver.run();
 }
 
 fn report(

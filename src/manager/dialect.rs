@@ -360,7 +360,7 @@ impl Driver {
         let questions = mem::take(&mut self.json.questions);
         let (status, sacred) = (self.scheduler.status(now), self.config.scheduler.sacred_guarantees);
         let (boot, doorbell) = (self.json.boot, self.doorbell.clone());
-        tokio::task::spawn_blocking(move || {
+        self.clerk.hand(move || {
             let now = unix_millis();
             let text = |((peer, question), (connected, count))| {
                 (peer, count, answer(question, peer, Times { boot, connected, now }, sacred, &status))

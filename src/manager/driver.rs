@@ -1,4 +1,4 @@
-//! One task that owns the scheduler and every socket.
+//! One thread that owns the scheduler and every socket.
 //!
 //! A turn: read what is ready, tell the scheduler, let it decide once, put what it wants into the outboxes, write each of
 //! those once. There is no channel, no second thread and no lock on a job's way; and the busier the manager is, the more
@@ -9,23 +9,22 @@
 
 use super::accept::Acceptor;
 use super::boundary::{contain, vital};
+use super::clerk::Clerk;
 use super::config::Config;
 use super::dialect::JsonDesk;
 use super::events::Notices;
 use super::handle::Command;
 use super::liveness::{Cause, Clocks, Verdict};
 use super::outgoing::GatheredPool;
-use super::ready::{Doorbell, LISTENER};
+use super::poller::{LISTENER, Poller};
+use super::ready::Doorbell;
 use super::session::Connections;
 use super::status::{Figures, StatusDesk};
 use super::stopping::Stage;
-use super::timer::Timer;
 use crate::net::drive::Clock;
 use proletariat_protocol::{MessageId, Time};
 use proletariat_scheduler::{Action, Event, Scheduler};
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -40,7 +39,7 @@ const CATCH_UP_TURNS: u32 = 32;
 /// The lists of a turn keep room for so many entries.
 const KEEP_ENTRIES: usize = 1_024;
 
-/// The task.
+/// The thread.
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) clock: Clock,
@@ -54,6 +53,7 @@ pub(super) struct Driver {
     pub(super) notices: Notices,
     pub(super) status: StatusDesk,
     pub(super) json: JsonDesk,
+    pub(super) clerk: Clerk,
     /// Who waits for the report of a system message of the manager's own.
     pub(super) reports: BTreeMap<MessageId, oneshot::Sender<(u32, u32)>>,
     pub(super) buffer: Vec<u8>,
@@ -65,9 +65,13 @@ pub(super) struct Driver {
     /// Whether another turn has to follow at once.
     pub(super) again: bool,
     ready: Vec<u32>,
+    /// Sockets that have news.
+    news: Vec<u32>,
     commands: Vec<Command>,
     actions: Vec<Action>,
-    timer: Timer,
+    pub(super) poller: Poller,
+    /// When the next turn has to be, if nothing happens before.
+    next_turn: Option<Time>,
     /// Nothing before this counts against a peer: the end of the last stall.
     floor: Time,
     /// Turns for which clocks have been waiting.
@@ -87,9 +91,9 @@ impl Driver {
         acceptor: Acceptor,
         notices: Notices,
         status: StatusDesk,
-    ) -> io::Result<Self> {
+        poller: Poller,
+    ) -> Self {
         let clock = Clock::start();
-        let timer = Timer::new(clock)?;
         let clocks = Clocks {
             heartbeat: config.heartbeat,
             heartbeat_timeout: config.heartbeat_timeout,
@@ -98,11 +102,12 @@ impl Driver {
             outbox_stall: config.outbox_stall,
             silence_allowed: !config.no_json && config.tls.is_none(),
         };
-        Ok(Self {
+        Self {
             clock,
             connections: Connections::new(&clocks),
             status,
             json: JsonDesk::new(),
+            clerk: Clerk::default(),
             config,
             clocks,
             doorbell,
@@ -117,21 +122,41 @@ impl Driver {
             unfinished: Vec::new(),
             again: false,
             ready: Vec::new(),
+            news: Vec::new(),
             commands: Vec::new(),
             actions: Vec::new(),
-            timer,
+            poller,
+            next_turn: None,
             floor: Time::ZERO,
             waited: 0,
             faults: 0,
             given_up: 0,
-        })
+        }
     }
 
     /// Runs until the manager has ended.
-    pub(super) async fn run(mut self) {
-        poll_fn(|cx| self.turn(cx)).await;
+    pub(super) fn run(mut self) {
+        let waker = self.poller.waker();
+        let mut cx = Context::from_waker(&waker);
+        while self.turn(&mut cx).is_pending() {
+            let time = self.next_turn.map(|next| next.since(self.clock.now()));
+            self.poller.wait(time).expect("a poll of our own takes each wait");
+            self.take_news();
+        }
         // Nobody is left who could answer: those who wait are told by the end of their channels.
         drop(self.doorbell.end());
+    }
+
+    /// Notes which sockets have news.
+    fn take_news(&mut self) {
+        for event in self.poller.news() {
+            if event.token() == LISTENER {
+                self.acceptor.ready = true;
+            } else if let Some((place, session)) = self.connections.under(event.token()) {
+                session.stream.heard(event);
+                self.news.push(place);
+            }
+        }
     }
 
     /// One turn; ready when the manager has ended.
@@ -140,25 +165,24 @@ impl Driver {
         let (mut ready, mut commands) = (mem::take(&mut self.ready), mem::take(&mut self.commands));
         self.doorbell.take(&mut ready, &mut commands, cx.waker());
         let now = self.clock.now();
-        let mut input = !ready.is_empty() || !self.unfinished.is_empty();
+        let news = mem::take(&mut self.news);
+        let mut input = !ready.is_empty() || !news.is_empty() || !self.unfinished.is_empty();
         for command in commands.drain(..) {
             self.command(command, now);
         }
         self.commands = commands;
-        for place in ready.drain(..) {
-            if place == LISTENER { self.accept(now) } else { self.attend(place, now) }
-        }
-        self.ready = ready;
+        self.ready = self.attend_all(ready, now);
+        self.news = self.attend_all(news, now);
         for place in mem::take(&mut self.unfinished) {
             if let Some(session) = self.connections.at(place) {
                 session.unfinished = false;
                 self.attend(place, now);
             }
         }
-        input |= self.acceptor.resume(now) && {
+        if self.acceptor.resume(now) || self.acceptor.ready {
             self.accept(now);
-            true
-        };
+            input = true;
+        }
         if self.clocks_have_to_wait(now, input) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -171,6 +195,14 @@ impl Driver {
         }
         self.sleep(now, cx);
         Poll::Pending
+    }
+
+    /// Attends to each of these; the list, empty.
+    fn attend_all(&mut self, mut places: Vec<u32>, now: Time) -> Vec<u32> {
+        for place in places.drain(..) {
+            self.attend(place, now);
+        }
+        places
     }
 
     /// Whether a clock is due while there may be something unread that came before.
@@ -242,7 +274,7 @@ impl Driver {
             given_up: self.given_up,
             faults: self.faults,
         };
-        self.status.answer(now, &self.scheduler, figures, &self.doorbell);
+        self.status.answer(now, &self.scheduler, figures, &self.doorbell, &mut self.clerk);
         self.go_on_stopping(now);
     }
 
@@ -258,9 +290,7 @@ impl Driver {
             cx.waker().wake_by_ref();
             return;
         }
-        if self.timer.poll(cx, next).is_ready() {
-            cx.waker().wake_by_ref();
-        }
+        self.next_turn = next;
     }
 
     /// Gives back what was only needed for a crowd.
@@ -268,6 +298,7 @@ impl Driver {
         self.connections.shrink();
         self.pool.shrink();
         self.ready.shrink_to(KEEP_ENTRIES);
+        self.news.shrink_to(KEEP_ENTRIES);
         self.touched.shrink_to(KEEP_ENTRIES);
         self.unfinished.shrink_to(KEEP_ENTRIES);
         self.commands.shrink_to(KEEP_ENTRIES);

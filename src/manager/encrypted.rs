@@ -8,12 +8,12 @@
 //! The handshake moves on whenever the driver reads, so it costs no task of its own, and the clock of the manager's own
 //! handshake covers it.
 
+use super::socket::Socket;
 use super::stream::Duplex;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
@@ -29,17 +29,17 @@ pub(super) struct Encrypted {
 
 enum State {
     /// The first byte tells.
-    First(TcpStream, TlsAcceptor),
-    Greeting(Box<Accept<TcpStream>>),
-    Open(Box<TlsStream<TcpStream>>),
+    First(Socket, TlsAcceptor),
+    Greeting(Box<Accept<Socket>>),
+    Open(Box<TlsStream<Socket>>),
     /// Whoever speaks here does not speak TLS.
-    Plain(TcpStream),
+    Plain(Socket),
     /// The handshake failed.
     Broken,
 }
 
 impl Encrypted {
-    pub(super) fn new(stream: TcpStream, acceptor: TlsAcceptor) -> Self {
+    pub(super) fn new(stream: Socket, acceptor: TlsAcceptor) -> Self {
         Self { state: State::First(stream, acceptor), holds_back: false }
     }
 
@@ -55,9 +55,9 @@ impl Encrypted {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             self.state = match std::mem::replace(&mut self.state, State::Broken) {
-                State::First(stream, acceptor) => {
+                State::First(mut stream, acceptor) => {
                     let mut byte = [0];
-                    match stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+                    match stream.poll_peek(&mut byte) {
                         Poll::Pending => {
                             self.state = State::First(stream, acceptor);
                             return Poll::Pending;
@@ -83,6 +83,16 @@ impl Encrypted {
                     return Poll::Ready(Ok(()));
                 }
             };
+        }
+    }
+
+    /// The socket below.
+    pub(super) fn socket(&mut self) -> Option<&mut Socket> {
+        match &mut self.state {
+            State::First(stream, _) | State::Plain(stream) => Some(stream),
+            State::Greeting(accept) => accept.get_mut(),
+            State::Open(stream) => Some(stream.get_mut().0),
+            State::Broken => None,
         }
     }
 

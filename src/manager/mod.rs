@@ -1,9 +1,9 @@
 //! The manager: the scheduler, and around it the sockets, the clock and the owner's handle.
 //!
-//! In reading order: `builder` and [`handle`] are the way in; `driver` is the one task, and its turn; `accept`, `greeting` and `admission` let
+//! In reading order: `builder` and [`handle`] are the way in; `driver` is the one thread, and its turn (`poller` is what it waits for); `accept`, `greeting` and `admission` let
 //! connections in; `session` is the table of them; `reading` and `writing` are the two halves of a turn, with `translate`
 //! between the words of the wire and those of the scheduler, and `outgoing` between messages and writes; `liveness` and `agenda` decide
-//! who is still there, and `room` who holds too much; `stopping` is the way out, `boundary` is where a panic ends. `ready` tells which sockets have something to do.
+//! who is still there, and `room` who holds too much; `stopping` is the way out, `boundary` is where a panic ends. `ready` is what other threads tell it, `clerk` writes long texts beside it.
 //! `dialect` and `json` are for peers that speak JSON. `status` and `events` are for people.
 
 mod accept;
@@ -11,6 +11,7 @@ mod admission;
 mod agenda;
 mod boundary;
 mod builder;
+mod clerk;
 mod config;
 mod descriptors;
 mod dialect;
@@ -27,14 +28,15 @@ pub(crate) mod json;
 mod liveness;
 mod outgoing;
 mod places;
+mod poller;
 mod reading;
 mod ready;
 mod room;
 mod session;
+mod socket;
 mod status;
 mod stopping;
 mod stream;
-mod timer;
 mod translate;
 mod writing;
 

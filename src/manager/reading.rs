@@ -39,7 +39,9 @@ impl Driver {
     /// A connection is ready: reads what came, and has it flushed if something waits.
     pub(super) fn attend(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
-        session.bell.hang_up();
+        if let Some(bell) = &session.bell {
+            bell.hang_up();
+        }
         if session.outgoing.bytes() > 0 || session.stream.holds_back() {
             self.touch(place);
         }

@@ -1,18 +1,14 @@
-//! Which sockets have something to do.
+//! What other threads tell the manager's.
 //!
-//! One task owns every socket, and each socket has a waker of its own that writes the socket's place on a list and wakes
-//! that task. So a turn touches the sockets that are ready and no others, and nothing is allocated or locked for a job:
-//! the lock below is taken once a turn by the task and once a turn by each socket that becomes ready.
+//! That are commands, and the wakers of connections that are no sockets of the system's: each has a waker of its own that writes
+//! its place on a list and wakes the thread. The lock below is taken once a turn by the thread, and by whoever has something to tell.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
-/// The place of the listening socket on the list.
-pub(super) const LISTENER: u32 = u32::MAX;
-
-/// What other threads, and the wakers, tell the task.
+/// What other threads, and the wakers, tell the thread.
 #[derive(Debug)]
 pub(super) struct Doorbell<C> {
     state: Mutex<State<C>>,
@@ -82,7 +78,7 @@ impl<C: Send + 'static> Doorbell<C> {
     }
 }
 
-/// The waker of one socket.
+/// The waker of one connection.
 #[derive(Debug)]
 pub(super) struct Bell<C> {
     doorbell: Arc<Doorbell<C>>,

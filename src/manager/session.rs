@@ -12,6 +12,7 @@ use super::stream::Stream;
 use super::translate::Speaker;
 use crate::net::{Inbox, Incomplete, Order};
 use crate::security::Grant;
+use mio::Token;
 use proletariat_protocol::handshake::Refusal;
 use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{Payload, PeerId, Time};
@@ -27,7 +28,8 @@ pub(super) struct Session<C> {
     /// Tells it from an earlier one at the same place.
     pub(super) serial: u64,
     pub(super) stream: Stream,
-    pub(super) bell: Arc<Bell<C>>,
+    /// What wakes us if it is no socket.
+    pub(super) bell: Option<Arc<Bell<C>>>,
     pub(super) waker: Waker,
     pub(super) address: Option<IpAddr>,
     pub(super) liveness: Liveness,
@@ -153,11 +155,11 @@ impl<C: Send + 'static> Connections<C> {
             u32::try_from(self.slots.len() - 1).expect("no system has so many descriptors")
         });
         self.serial += 1;
-        let bell = Bell::new(doorbell, place);
+        let bell = stream.is_other().then(|| Bell::new(doorbell, place));
         let session = Session {
             serial: self.serial,
             stream,
-            waker: Waker::from(Arc::clone(&bell)),
+            waker: bell.as_ref().map_or_else(|| Waker::noop().clone(), |bell| Waker::from(Arc::clone(bell))),
             bell,
             address,
             liveness: Liveness::new(now),
@@ -186,6 +188,12 @@ impl<C: Send + 'static> Connections<C> {
 
     pub(super) fn at(&mut self, place: u32) -> Option<&mut Session<C>> {
         self.slots.get_mut(place as usize)?.as_deref_mut()
+    }
+
+    /// The connection whose socket is watched under this token, and its place.
+    pub(super) fn under(&mut self, token: Token) -> Option<(u32, &mut Session<C>)> {
+        let place = u32::try_from(token.0).ok()?;
+        Some((place, self.at(place)?))
     }
 
     /// The place of the connection of a session that the scheduler names.

@@ -1,6 +1,7 @@
-//! The state of the manager as JSON text. The scheduler's part is copied by the task that owns it; the text is made on
+//! The state of the manager as JSON text. The scheduler's part is copied by the thread that owns it; the text is made on
 //! another thread, so that a large fleet costs the jobs as little as possible.
 
+use super::clerk::Clerk;
 use super::config::Config;
 use super::handle::Command;
 use super::ready::Doorbell;
@@ -79,6 +80,7 @@ impl StatusDesk {
         scheduler: &Scheduler,
         figures: impl FnOnce() -> Figures,
         doorbell: &Arc<Doorbell<Command>>,
+        clerk: &mut Clerk,
     ) {
         if self.busy || self.askers.is_empty() && self.restricted.is_empty() {
             return;
@@ -110,7 +112,7 @@ impl StatusDesk {
             "connection_faults": faults,
         });
         let (limits, bytes_max, doorbell) = (self.limits.clone(), self.bytes_max, Arc::clone(doorbell));
-        tokio::task::spawn_blocking(move || {
+        clerk.hand(move || {
             let mut texts = Vec::new();
             if !restricted.is_empty() {
                 let status =

@@ -1,12 +1,14 @@
 //! A stream of bytes, whatever carries it: the driver knows no other word for a connection.
 
 use super::encrypted::Encrypted;
+use super::socket::Socket;
+use mio::event::Event;
+use mio::{Registry, Token};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Both halves of a connection that is not TCP.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -15,12 +17,38 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// A connection. TCP is called directly, since each turn calls it often.
 pub(super) enum Stream {
-    Tcp(TcpStream),
+    Tcp(Socket),
     Encrypted(Box<Encrypted>),
     Other(Box<dyn Duplex>),
 }
 
 impl Stream {
+    /// The socket that carries it, if one does.
+    fn socket(&mut self) -> Option<&mut Socket> {
+        match self {
+            Self::Tcp(socket) => Some(socket),
+            Self::Encrypted(stream) => stream.socket(),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// From here on the poll has news of it, under this token. What is no socket wakes the waker of its context instead.
+    pub(super) fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.socket().map_or(Ok(()), |socket| socket.watch(registry, token))
+    }
+
+    /// There is news of its socket.
+    pub(super) fn heard(&mut self, event: &Event) {
+        if let Some(socket) = self.socket() {
+            socket.heard(event);
+        }
+    }
+
+    /// Whether it is no socket.
+    pub(super) fn is_other(&self) -> bool {
+        matches!(self, Self::Other(_))
+    }
+
     /// Reads into `buffer`; 0 bytes are the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);

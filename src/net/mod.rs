@@ -16,10 +16,7 @@ mod lane;
 pub mod link;
 pub mod outbox;
 mod secure;
-mod watched;
 pub(crate) mod window;
-
-pub(crate) use watched::watched;
 
 pub use inbox::{Inbox, Incomplete, Tail};
 pub use outbox::{Order, Outbox};

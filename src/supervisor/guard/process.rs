@@ -1,9 +1,8 @@
 //! The guard process itself.
 
 use super::frame::{Frame, Tag};
-use super::wire::{Incoming, STREAMS, Socket};
+use super::wire::{Incoming, STREAMS, Socket, watched};
 use super::{Program, is_asked};
-use crate::net::watched;
 use rustix::fs::FileType;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
 use std::collections::BTreeMap;

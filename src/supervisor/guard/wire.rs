@@ -1,7 +1,6 @@
 //! The socket between us and the guard: frames, and descriptors that travel with them.
 
 use super::frame::Frame;
-use crate::net::watched;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -17,6 +16,14 @@ use tokio::io::unix::AsyncFd;
 /// Descriptors that come with one start.
 pub(super) const STREAMS: usize = 3;
 const READ_BYTES: usize = 16 * 1024;
+
+/// Has the runtime watch a descriptor. Needs the context of one.
+///
+/// Whoever swaps the descriptor within its owner could confuse the runtime, hence the deprecation; nobody swaps one of ours.
+#[allow(deprecated)]
+pub(super) fn watched(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, interest)
+}
 
 /// One end. It is watched for what comes in alone: a Unix socket tells its writer of room whenever the other side has read
 /// something, which would be a process switch for each message.

@@ -9,6 +9,7 @@ use crate::manager::config::Config;
 use crate::manager::driver::Driver;
 use crate::manager::events::{Events, Notices};
 use crate::manager::handle::Command;
+use crate::manager::poller::Poller;
 use crate::manager::ready::Doorbell;
 use crate::manager::selector::RandomWeighted;
 use crate::manager::status::StatusDesk;
@@ -33,8 +34,8 @@ const WIRES: usize = 4;
 const TURNS_MAX: u32 = 400;
 /// Deadlines that one step of time stops at.
 const STOPS_MAX: u32 = 40;
-/// Whoever holds the doorbell beside the connections: the driver, its listener, and this house.
-const BELLS: usize = 3;
+/// Whoever holds the doorbell beside the connections: the driver, and this house.
+const BELLS: usize = 2;
 
 /// What all inputs of a thread share, because it is dear: a runtime whose time stands still, and a port.
 struct Stage {
@@ -119,9 +120,10 @@ fn config(settings: u8) -> Config {
 
 impl House {
     fn new(settings: u8, listener: std::net::TcpListener) -> Self {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime is there");
         let (doorbell, notices) = (Doorbell::new(), Notices::new());
-        let acceptor = Acceptor::new(listener, &doorbell).expect("a socket has an address");
+        let poller = Poller::new().expect("descriptors");
+        let listener = mio::net::TcpListener::from_std(listener);
+        let acceptor = Acceptor::new(listener, poller.registry()).expect("a socket has an address");
         let events = (settings >= 0x80).then(|| {
             let _ = doorbell.send(Command::Watch);
             notices.downgrade().subscribe()
@@ -130,8 +132,8 @@ impl House {
         let status = StatusDesk::new(&config);
         let config = config.in_numbers();
         let scheduler = Scheduler::new(config.scheduler.clone(), Box::new(RandomWeighted), 7);
-        let driver = Driver::new(config, scheduler, Arc::clone(&doorbell), acceptor, notices, status)
-            .expect("a timer");
+        let bell = Arc::clone(&doorbell);
+        let driver = Driver::new(config, scheduler, bell, acceptor, notices, status, poller);
         let flag = Arc::new(Flag::default());
         let waker = Waker::from(Arc::clone(&flag));
         let (wires, jobs) = ([const { None }; WIRES], [0; WIRES]);
