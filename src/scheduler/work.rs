@@ -39,6 +39,11 @@ impl Work {
         self.jobs
     }
 
+    /// Gives back what was only needed for a crowd.
+    pub(crate) fn shrink(&mut self) {
+        self.rows.shrink();
+    }
+
     /// A job that shares its execution.
     pub(crate) fn insert_job(&mut self, job: Job) -> JobKey {
         self.jobs += 1;

@@ -132,6 +132,7 @@ impl PayloadStore {
     /// Gives back what was only needed for a crowd.
     pub(crate) fn shrink(&mut self) {
         self.block = BytesMut::new();
+        self.large.shrink();
         for places in &mut self.small {
             if places.chunks.iter().all(|chunk| chunk.live == 0) {
                 places.chunks = Vec::new();

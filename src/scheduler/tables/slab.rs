@@ -114,6 +114,13 @@ impl<K: Key, T> Slab<K, T> {
         Some(row)
     }
 
+    /// An empty table holds nothing: what it keeps for its next row lies among what a crowd has left, and keeps that from going.
+    pub(crate) fn shrink(&mut self) {
+        if self.live == 0 {
+            *self = Self::new();
+        }
+    }
+
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.chunks.iter_mut().flat_map(|chunk| chunk.rows.iter_mut().flatten())
     }
@@ -175,5 +182,12 @@ mod tests {
             assert!(slab.chunks.iter().skip(1).all(|chunk| chunk.rows.capacity() == 0));
         }
         assert_eq!(slab.chunks.len(), 30_000_usize.div_ceil(CHUNK_ROWS));
+        let last = slab.insert(1);
+        slab.shrink();
+        assert_eq!(slab[last], 1, "only an empty table is shrunk");
+        slab.remove(last);
+        slab.shrink();
+        assert_eq!((slab.chunks.capacity(), slab.with_room.capacity()), (0, 0));
+        assert_eq!(slab.insert(2).index(), 0);
     }
 }
