@@ -1,0 +1,79 @@
+//! What the scheduler does for itself: when it wants to be woken, and when it gives memory back.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod harness;
+
+use core::time::Duration;
+use harness::World;
+use proletariat_protocol::{JobOptions, Offer, PeerId, Time};
+use proletariat_scheduler::{Action, Config, Event};
+
+fn do_one(world: &mut World, client: PeerId, worker: PeerId, options: JobOptions) {
+    world.submit(client, options, &["x"]);
+    let run = world.assigned_to(worker).remove(0);
+    world.finish(&run, "done");
+    assert_eq!(world.results(client).len(), 1);
+}
+
+fn gave_back(world: &mut World) -> bool {
+    world.did(|action| matches!(action, Action::ReleaseMemory))
+}
+
+#[test]
+fn memory_goes_back_after_so_many_jobs_or_after_the_interval_and_not_without_a_job() {
+    let interval = Duration::from_secs(60);
+    let mut world = World::new(Config { cleanup_reqs: 3, cleanup_checkint: interval, ..Config::default() });
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    assert_eq!(world.scheduler.next_deadline(), None, "nothing was done yet");
+    for _ in 0..3 {
+        do_one(&mut world, client, worker, JobOptions::default());
+    }
+    world.pass_millis(4_999);
+    assert!(!gave_back(&mut world), "not more often than that");
+    world.pass_millis(1);
+    assert!(gave_back(&mut world));
+    world.pass_millis(100_000);
+    assert!(!gave_back(&mut world), "nothing was done since");
+    do_one(&mut world, client, worker, JobOptions::default());
+    world.pass_millis(0);
+    assert!(gave_back(&mut world), "the interval was over long ago");
+    do_one(&mut world, client, worker, JobOptions::default());
+    world.pass_millis(59_000);
+    world.submit(client, JobOptions::default(), &["y"]);
+    world.pass_millis(2_000);
+    assert!(!gave_back(&mut world), "a job is open");
+    let run = world.assigned_to(worker).remove(0);
+    world.finish(&run, "done");
+    assert!(gave_back(&mut world));
+}
+
+#[test]
+fn a_job_that_has_ended_wakes_nobody_when_its_clocks_would_have() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    let clocks = JobOptions { timeout_ms: 200, assign_timeout_ms: 300, ..JobOptions::default() };
+    do_one(&mut world, client, worker, clocks);
+    world.pass_millis(100);
+    let due = world.scheduler.next_deadline().expect("memory is given back some time");
+    assert!(due >= Time::from_millis(5_000), "{due:?}");
+}
+
+#[test]
+fn a_gate_wakes_nobody_who_drains() {
+    let wait = Duration::from_millis(100);
+    let mut world = World::new(Config { distrib_randmax: wait, ..Config::default() });
+    let (client, _worker) = (world.client(), world.worker(Offer::new(1)));
+    world.submit(client, JobOptions::default(), &["x"]);
+    assert!(world.scheduler.next_deadline().is_some_and(|due| due <= world.now + wait));
+    world.tell(Event::Draining);
+    world.pass_millis(200);
+    assert!(world.scheduler.next_deadline().is_none_or(|due| due > world.now), "it would spin");
+}
+
+#[test]
+fn the_ancestor_gathered_slots() {
+    let classic = Config::classic();
+    assert_eq!((classic.avail_threshold, classic.distrib_randmax), (50, Duration::from_millis(100)));
+    let modern = Config::default();
+    assert_eq!((modern.avail_threshold, modern.distrib_randmax), (1, Duration::ZERO));
+}
