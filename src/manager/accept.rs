@@ -37,7 +37,7 @@ pub(super) struct Acceptor {
     listener: Option<TcpListener>,
     address: SocketAddr,
     /// Whether somebody may wait to be accepted.
-    pub(super) ready: bool,
+    ready: bool,
     rest: Duration,
     resumes_at: Option<Time>,
     lines: u32,
@@ -95,25 +95,25 @@ impl Acceptor {
         self.resumes_at
     }
 
-    /// Whether a rest is over.
-    pub(super) fn resume(&mut self, now: Time) -> bool {
-        let over = self.resumes_at.is_some_and(|resumes_at| resumes_at <= now);
-        if over {
-            self.resumes_at = None;
-        }
-        over
+    /// There is news of the listening socket.
+    pub(super) fn heard(&mut self) {
+        self.ready = true;
+    }
+
+    /// Whether somebody may wait to be accepted, and no rest forbids it.
+    pub(super) fn is_ready(&mut self, now: Time) -> bool {
+        self.resumes_at = self.resumes_at.filter(|resumes_at| *resumes_at > now);
+        self.ready && self.resumes_at.is_none()
     }
 
     /// Closes the port.
     pub(super) fn close(&mut self) {
         self.listener = None;
+        self.ready = false;
         self.resumes_at = None;
     }
 
     fn next(&mut self, now: Time) -> Option<(TcpStream, IpAddr)> {
-        if self.resumes_at.is_some() {
-            return None;
-        }
         loop {
             match self.listener.as_ref()?.accept() {
                 Ok((stream, address)) => {

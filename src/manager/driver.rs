@@ -151,7 +151,7 @@ impl Driver {
     fn take_news(&mut self) {
         for event in self.poller.news() {
             if event.token() == LISTENER {
-                self.acceptor.ready = true;
+                self.acceptor.heard();
             } else if let Some((place, session)) = self.connections.under(event.token()) {
                 session.stream.heard(event);
                 self.news.push(place);
@@ -179,7 +179,7 @@ impl Driver {
                 self.attend(place, now);
             }
         }
-        if self.acceptor.resume(now) || self.acceptor.ready {
+        if self.acceptor.is_ready(now) {
             self.accept(now);
             input = true;
         }

@@ -62,6 +62,7 @@ impl Poller {
         let time = if rung { Duration::ZERO } else { time.unwrap_or(WAIT_MAX).min(WAIT_MAX) };
         let waited = self.poll.poll(&mut self.events, Some(time));
         self.alarm.asleep.store(false, Ordering::SeqCst);
+        // Whoever rang until here has written before what the turn that follows will read.
         self.alarm.rung.store(false, Ordering::SeqCst);
         match waited {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
