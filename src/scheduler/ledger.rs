@@ -239,6 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_range_could_hold_alone_does_not_hang_on_what_is_held() {
+        let mut ledger = example();
+        let held: Vec<Slot> = (0..40).map(|_| ledger.take(0)).collect();
+        let maxima = |admission| [0, 1, 2].map(|range| single_range_maximum(admission, &ledger, range));
+        assert_eq!(maxima(&Borrowing), [50, 80, 100], "a higher range may borrow from every lower one");
+        assert_eq!(maxima(&Sacred), [50, 80, 70], "from range 0 alone");
+        assert_eq!(ledger.held_in_all(), 40);
+        held.into_iter().for_each(|slot| ledger.give_back(slot));
+    }
+
+    #[test]
     fn a_ledger_that_a_smaller_offer_made_illegal_only_shrinks() {
         let mut ledger = example();
         let mut slots: Vec<Slot> = (0..40).map(|_| ledger.take(0)).collect();

@@ -201,10 +201,10 @@ impl Driver {
         let shared = Arc::clone(run.shared());
         let mut work = handler.start(run);
         if self.inline.is_next() {
-            let begin = self.clock.now();
+            let begin = self.inline.begins(|| self.clock.now());
             let polled = poll_once(&mut work);
             let now = self.clock.now();
-            self.inline.took(now - begin);
+            self.inline.took(begin, now);
             if let Poll::Ready(ending) = polled {
                 drop(work);
                 self.clean_up.ended();

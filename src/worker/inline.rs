@@ -6,6 +6,7 @@
 //! handlers are tasks from the start, and one of many is tried again.
 
 use core::time::Duration;
+use proletariat_protocol::Time;
 
 /// A first poll that takes longer is slow: a task would have cost a tenth of it.
 const POLL_SLOW: Duration = Duration::from_micros(50);
@@ -18,11 +19,14 @@ const TASKS_AFTER_SLOW: u32 = 256;
 pub(super) struct Inline {
     tasks_left: u32,
     spent: Duration,
+    /// When the last first poll of this turn ended. The next one begins there: a look at the clock is a good part of a short job.
+    last: Option<Time>,
 }
 
 impl Inline {
     pub(super) fn begin_turn(&mut self) {
         self.spent = Duration::ZERO;
+        self.last = None;
     }
 
     /// Whether the next handler is polled by the driver.
@@ -34,8 +38,15 @@ impl Inline {
         self.spent < TURN_MAX
     }
 
-    /// So long took a first poll.
-    pub(super) fn took(&mut self, time: Duration) {
+    /// When a first poll begins that follows now.
+    pub(super) fn begins(&self, now: impl FnOnce() -> Time) -> Time {
+        self.last.unwrap_or_else(now)
+    }
+
+    /// A first poll went on from then till now.
+    pub(super) fn took(&mut self, begin: Time, now: Time) {
+        let time = now - begin;
+        self.last = Some(now);
         self.spent += time;
         if time > POLL_SLOW {
             self.tasks_left = TASKS_AFTER_SLOW;
@@ -53,9 +64,12 @@ mod tests {
         for _ in 0..10_000 {
             inline.begin_turn();
             assert!(inline.is_next());
-            inline.took(Duration::from_micros(1));
+            let begin = inline.begins(|| Time(7));
+            assert_eq!(begin, Time(7), "the turn has just begun");
+            inline.took(begin, Time(8));
+            assert_eq!(inline.begins(|| Time(99)), Time(8));
         }
-        inline.took(Duration::from_millis(1));
+        inline.took(Time(0), Time(1_000));
         inline.begin_turn();
         let tasks = (0..).take_while(|_| !inline.is_next()).count();
         assert_eq!(tasks, 256);
@@ -67,7 +81,8 @@ mod tests {
         inline.begin_turn();
         let mut polled = 0;
         while inline.is_next() {
-            inline.took(Duration::from_micros(10));
+            let begin = inline.begins(|| Time::ZERO);
+            inline.took(begin, begin + Duration::from_micros(10));
             polled += 1;
         }
         assert_eq!(polled, 50);

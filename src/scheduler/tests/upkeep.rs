@@ -5,7 +5,7 @@ mod harness;
 
 use core::time::Duration;
 use harness::World;
-use proletariat_protocol::{JobOptions, Offer, PeerId, Time};
+use proletariat_protocol::{HandBackReason, JobOptions, Offer, PeerId, Time};
 use proletariat_scheduler::{Action, Config, Event};
 
 fn do_one(world: &mut World, client: PeerId, worker: PeerId, options: JobOptions) {
@@ -77,4 +77,19 @@ fn the_ancestor_gathered_slots() {
     assert_eq!((classic.avail_threshold, classic.distrib_randmax), (50, Duration::from_millis(100)));
     let modern = Config::default();
     assert_eq!((modern.avail_threshold, modern.distrib_randmax), (1, Duration::ZERO));
+}
+
+#[test]
+fn what_was_set_aside_is_counted() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(3)));
+    let set_aside = |world: &World| world.scheduler.status(world.now).set_aside;
+    world.submit(client, JobOptions::default(), &["x", "y"]);
+    let runs = world.assigned_to(worker);
+    assert_eq!(set_aside(&world), 0);
+    world.hand_back(&runs[0], HandBackReason::Unfit);
+    world.hand_back(&runs[1], HandBackReason::Unfit);
+    assert_eq!(set_aside(&world), 2, "nobody else is there who could take them");
+    world.pass_millis(60_000);
+    assert_eq!(set_aside(&world), 0);
 }
