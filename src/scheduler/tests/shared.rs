@@ -50,7 +50,7 @@ fn a_shared_run_may_last_as_long_as_any_that_waits_allows_and_no_longer() {
 }
 
 fn send(world: &mut World, run: &Assign, bytes: u64) {
-    let payload = Payload::from(vec![b'd'; usize::try_from(bytes).unwrap()]);
+    let payload = Payload::from(vec![b'd'; usize::try_from(bytes).expect("some windows")]);
     world.tell(Event::Data { worker: run.worker, assignment: run.assignment, payload });
 }
 
