@@ -27,7 +27,7 @@ fn floods_of_jobs_end_at_the_bounds_of_the_queue() {
         // A job costs 150 bytes beside its payload.
         bound: TURN_BYTES + ALLOCATOR_BYTES / 2 + 64 * MIB + 200_000 * 150,
         // Blocks of this size come from the heap, and one that lives on at its end holds the others.
-        kept: ALLOCATOR_BYTES / 2 + 16 * MIB,
+        kept: ALLOCATOR_BYTES + 16 * MIB,
         attackers: 2,
     };
     let outcome = storm.run(&test, scale, |attacker| {
