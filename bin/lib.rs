@@ -5,7 +5,6 @@
 pub mod commands;
 pub mod exit;
 pub mod log;
-pub mod memory;
 pub mod options;
 pub mod output;
 pub mod port_file;

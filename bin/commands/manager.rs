@@ -186,7 +186,6 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     if let Some(command) = &parsed.options.command {
         return command.run();
     }
-    crate::memory::give_back();
     let _log = begin(&parsed.options.common, &parsed.warnings, "info");
     let builder = builder(&parsed)?;
     let options = parsed.options;

@@ -27,9 +27,7 @@ def counted(jobs, shape):
         os.remove(old)
     port = bench.free_port()
     line = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", bench.OURS + "/manager", "--port", str(port), "--color", "never"]
-    # With the threshold set it does not start itself again, out of sight.
-    environment = dict(os.environ, MALLOC_MMAP_THRESHOLD_="131072")
-    manager = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    manager = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         bench.listener(port, manager)
         drive = [bench.PEERS, "ours", "steps", "--addr", f"127.0.0.1:{port}", "--jobs", str(jobs), *shape.split()]

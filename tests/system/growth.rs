@@ -131,9 +131,8 @@ fn a_square_is_no_straight_line() {
     assert!(!is_straight(&[1.0, 10.0, 100.0]));
 }
 
-/// glibc keeps what is freed a second time, unless its threshold is fixed.
 #[test]
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(target_os = "linux")]
 fn memory_goes_back_wave_after_wave() {
     let test = Test::alone();
     let manager = test.manager(&[]);

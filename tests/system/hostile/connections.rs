@@ -1,8 +1,7 @@
 //! Storms of connections: slow and false handshakes, floods, crowds that do nothing, and no descriptor left.
 
 use super::{
-    Attacker, CONNECTION_BYTES, KEPT_BYTES, Scale, Storm, TURN_BYTES, is_closed, raise_descriptors,
-    try_connect,
+    Attacker, CONNECTION_BYTES, Scale, Storm, TURN_BYTES, is_closed, raise_descriptors, try_connect,
 };
 use crate::harness::{
     CLIENT, Greeted, Peer, Test, connect, greeting, hello, let_time_pass, read_to_end, until,
@@ -23,7 +22,6 @@ fn slow_handshakes_end_with_their_time() {
         name: "slow handshakes",
         options: &["--handshake-timeout", "500ms"],
         bound: TURN_BYTES + crowd as u64 * 2 * CONNECTION_BYTES,
-        kept: KEPT_BYTES,
         attackers: 2,
     };
     let outcome = storm.run(&test, scale, |attacker| {
@@ -60,7 +58,6 @@ fn floods_of_logins_leave_nothing_behind() {
         name: "flood of logins",
         options: &[],
         bound: TURN_BYTES + 1_024 * CONNECTION_BYTES,
-        kept: KEPT_BYTES,
         attackers: 2,
     };
     let outcome = storm.run(&test, scale, |attacker| login_flood(attacker, |hello| hello.token = None));
@@ -76,7 +73,6 @@ fn guessing_tokens_costs_nobody_else_anything() {
         name: "oversized tokens",
         options: &["--max-connections-per-address", "64"],
         bound: TURN_BYTES + 1_024 * CONNECTION_BYTES,
-        kept: KEPT_BYTES,
         attackers: 2,
     };
     let outcome = storm
@@ -110,8 +106,6 @@ fn idle_crowds_cost_little_each() {
         name: if scale.full { "10,000 idle connections" } else { "1,000 idle connections" },
         options: &options,
         bound: TURN_BYTES + 2 * crowd as u64 * CONNECTION_BYTES,
-        // Rows of connections are small blocks: the heap keeps them for the next crowd.
-        kept: KEPT_BYTES + 2 * crowd as u64 * 2 * 1024,
         attackers: 2,
     };
     let outcome = storm.run(&test, scale, |attacker| {

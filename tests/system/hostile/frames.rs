@@ -1,9 +1,6 @@
 //! Storms of bytes: lengths that lie, frames that do not get on, messages that are never completed.
 
-use super::{
-    ALLOCATOR_BYTES, Attacker, CONNECTION_BYTES, KEPT_BYTES, MIB, Scale, Storm, TURN_BYTES, is_closed,
-    try_connect,
-};
+use super::{Attacker, CONNECTION_BYTES, FREED_BYTES, MIB, Scale, Storm, TURN_BYTES, is_closed, try_connect};
 use crate::harness::{CLIENT, Test, greeting, hello};
 use bytes::BytesMut;
 use proletariat_protocol::fragment::{put_begin, put_data_start};
@@ -58,7 +55,6 @@ fn lengths_that_lie_are_not_believed() {
         name: "giant, lying and empty lengths",
         options: &[],
         bound: TURN_BYTES + 1_024 * CONNECTION_BYTES,
-        kept: KEPT_BYTES,
         attackers: 2,
     };
     let outcome = storm.run(&test, scale, |attacker| {
@@ -88,7 +84,6 @@ fn frames_that_do_not_get_on_end_their_session() {
         name: "slow frames",
         options: &["--frame-timeout", "500ms"],
         bound: TURN_BYTES + 2 * crowd as u64 * CONNECTION_BYTES,
-        kept: KEPT_BYTES,
         attackers: 2,
     };
     let outcome = storm.run(&test, scale, |attacker| {
@@ -120,8 +115,7 @@ fn messages_that_are_never_completed_share_one_bound() {
         name: "messages without an end",
         options: &["--max-incomplete-bytes", "64MiB"],
         // The bound counts what is reserved; a buffer that grows is there twice for a moment.
-        bound: TURN_BYTES + ALLOCATOR_BYTES + (64 + 20) * MIB + 1_024 * CONNECTION_BYTES,
-        kept: ALLOCATOR_BYTES + 16 * MIB,
+        bound: TURN_BYTES + FREED_BYTES + (64 + 20) * MIB + 1_024 * CONNECTION_BYTES,
         attackers: 2,
     };
     let outcome = storm.run(&test, scale, |attacker| {

@@ -1,6 +1,6 @@
 //! Storms of legal words: floods of jobs, jobs that are taken back, answers that nobody reads.
 
-use super::{ALLOCATOR_BYTES, Attacker, KEPT_BYTES, MIB, Scale, Storm, TURN_BYTES};
+use super::{Attacker, FREED_BYTES, MIB, Scale, Storm, TURN_BYTES};
 use crate::harness::{CLIENT, Greeted, Peer, Test, WORKER, hello};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage, Recipient};
 use proletariat_protocol::{ErrorCode, JobId, JobOptions, MessageId, Offer};
@@ -25,9 +25,7 @@ fn floods_of_jobs_end_at_the_bounds_of_the_queue() {
         name: "flood of jobs",
         options: &["--max-queued-bytes", "64MiB", "--max-queued-jobs", "200999"],
         // A job costs 150 bytes beside its payload.
-        bound: TURN_BYTES + ALLOCATOR_BYTES / 2 + 64 * MIB + 200_000 * 150,
-        // Blocks of this size come from the heap, and one that lives on at its end holds the others.
-        kept: ALLOCATOR_BYTES + 16 * MIB,
+        bound: TURN_BYTES + FREED_BYTES + 64 * MIB + 200_000 * 150,
         attackers: 2,
     };
     let outcome = storm.run(&test, scale, |attacker| {
@@ -59,7 +57,6 @@ fn taking_back_has_a_rate() {
         name: "push and abort",
         options: &["--max-aborts-per-second", "5000"],
         bound: TURN_BYTES + 3 * 10 * PER_SECOND * 150,
-        kept: KEPT_BYTES,
         attackers: 3,
     };
     let outcome = storm.run(&test, scale, |attacker| {
@@ -122,8 +119,7 @@ fn who_reads_nothing_is_dropped_and_holds_no_more_than_it_may() {
         name: "peers that do not read",
         options: &["--outbox-stall", "500ms", "--max-outbox-bytes", "16MiB", "--max-outboxes-bytes", "48MiB"],
         // Messages of the turn in which a bound is reached are there beside it.
-        bound: TURN_BYTES + ALLOCATOR_BYTES + (48 + 16) * MIB,
-        kept: ALLOCATOR_BYTES + 16 * MIB,
+        bound: TURN_BYTES + FREED_BYTES + (48 + 16) * MIB,
         attackers: 3,
     };
     let outcome = storm.run(&test, scale, |attacker| {

@@ -18,11 +18,8 @@ use storm::{Attacker, Scale, Storm};
 const CONNECTION_BYTES: u64 = 3 * 1024;
 /// Actions and messages of one turn, whatever the storm.
 const TURN_BYTES: u64 = 16 << 20;
-/// What a manager may keep of a storm of connections and small words.
-const KEPT_BYTES: u64 = 8 << 20;
-/// What may be kept of one of large blocks, however often it comes: the C library's allocator keeps up to twice the size of what
-/// it takes straight from the system, and it raises that size to the largest block given back, up to 32 MiB.
-const ALLOCATOR_BYTES: u64 = 64 << 20;
+/// What has been freed and not been given back yet, where blocks are large: it takes a second.
+const FREED_BYTES: u64 = 32 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Connects; `None` when there is no room for one more at the moment.
