@@ -102,7 +102,7 @@ impl Ledger {
     /// The range of a priority: the one with the greatest lower bound that is not above it.
     #[must_use]
     pub fn range_of(&self, priority: u32) -> usize {
-        self.bounds.partition_point(|bound| *bound <= priority).saturating_sub(1)
+        range_of(&self.bounds, priority)
     }
 
     /// Sets what a range holds: for tests and enumerations of states.
@@ -127,6 +127,12 @@ impl Ledger {
         *held -= 1;
         self.held_in_all -= 1;
     }
+}
+
+/// The range of a priority among these lower bounds, the first of which is 0.
+pub(crate) fn range_of(bounds: &[u32], priority: u32) -> usize {
+    // Most workers have one range.
+    if bounds.len() < 2 { 0 } else { bounds.partition_point(|bound| *bound <= priority) - 1 }
 }
 
 /// A rule for how many more slots a range may take.

@@ -15,12 +15,21 @@ struct Page {
     live: u16,
 }
 
+impl Page {
+    fn new() -> Self {
+        Self { keys: Box::new([JobKey::NONE; PAGE as usize]), live: 0 }
+    }
+}
+
 /// The open jobs of one client session, by number.
 #[derive(Debug, Default)]
 pub(crate) struct JobNumbers {
-    pages: BTreeMap<u64, Page>,
-    /// The newest page.
-    newest: u64,
+    /// Pages before the newest.
+    older: BTreeMap<u64, Page>,
+    /// Where nearly every new job goes.
+    newest: Option<Page>,
+    /// The number of the newest page.
+    newest_at: u64,
     live: u64,
 }
 
@@ -30,14 +39,15 @@ impl JobNumbers {
     }
 
     pub(crate) fn insert(&mut self, number: u64, key: JobKey) {
-        if number / PAGE > self.newest {
-            self.shrink();
-            self.newest = number / PAGE;
+        let at = number / PAGE;
+        if at > self.newest_at {
+            self.turn_to(at);
         }
-        let page = self
-            .pages
-            .entry(number / PAGE)
-            .or_insert_with(|| Page { keys: Box::new([JobKey::NONE; PAGE as usize]), live: 0 });
+        let page = if at == self.newest_at {
+            self.newest.get_or_insert_with(Page::new)
+        } else {
+            self.older.entry(at).or_insert_with(Page::new)
+        };
         let place = &mut page.keys[(number % PAGE) as usize];
         assert!(place.is_none(), "a job number is used once");
         *place = key;
@@ -45,41 +55,51 @@ impl JobNumbers {
         self.live += 1;
     }
 
+    fn turn_to(&mut self, at: u64) {
+        if let Some(page) = self.newest.take().filter(|page| page.live > 0) {
+            self.older.insert(self.newest_at, page);
+        }
+        self.newest_at = at;
+    }
+
     pub(crate) fn get(&self, number: u64) -> Option<JobKey> {
-        let key = self.pages.get(&(number / PAGE))?.keys[(number % PAGE) as usize];
+        let at = number / PAGE;
+        let page = if at == self.newest_at { self.newest.as_ref() } else { self.older.get(&at) };
+        let key = page?.keys[(number % PAGE) as usize];
         (!key.is_none()).then_some(key)
     }
 
     pub(crate) fn remove(&mut self, number: u64) {
-        let page = self.pages.get_mut(&(number / PAGE)).expect("an open job has its page");
+        let at = number / PAGE;
+        let page = if at == self.newest_at { self.newest.as_mut() } else { self.older.get_mut(&at) };
+        let page = page.expect("an open job has its page");
         let place = &mut page.keys[(number % PAGE) as usize];
         assert!(!place.is_none(), "an open job has its number");
         *place = JobKey::NONE;
         page.live -= 1;
         self.live -= 1;
-        if page.live == 0 && number / PAGE != self.newest {
-            self.pages.remove(&(number / PAGE));
+        if page.live == 0 && at != self.newest_at {
+            self.older.remove(&at);
         }
     }
 
     /// Gives the newest page back too, if it is empty.
     pub(crate) fn shrink(&mut self) {
-        if self.pages.get(&self.newest).is_some_and(|page| page.live == 0) {
-            self.pages.remove(&self.newest);
-        }
+        self.newest.take_if(|page| page.live == 0);
     }
 
     /// The first open job with a number from `from` on and below `end`.
     pub(crate) fn next(&self, from: u64, end: u64) -> Option<(u64, JobKey)> {
-        let pages = self.pages.range(from / PAGE..);
-        for (page, Page { keys, .. }) in pages {
-            let start = if *page == from / PAGE { from % PAGE } else { 0 };
+        let newest = self.newest.iter().map(|page| (self.newest_at, page));
+        let older = self.older.range(from / PAGE..).map(|(at, page)| (*at, page));
+        for (at, page) in older.chain(newest).skip_while(|(at, _)| *at < from / PAGE) {
+            let start = if at == from / PAGE { from % PAGE } else { 0 };
             for place in start..PAGE {
-                let number = page * PAGE + place;
+                let number = at * PAGE + place;
                 if number >= end {
                     return None;
                 }
-                let key = keys[place as usize];
+                let key = page.keys[place as usize];
                 if !key.is_none() {
                     return Some((number, key));
                 }
@@ -93,6 +113,11 @@ impl JobNumbers {
 mod tests {
     use super::*;
     use alloc::vec::Vec;
+
+    fn pages(numbers: &JobNumbers) -> Vec<u64> {
+        let newest = numbers.newest.iter().map(|_| numbers.newest_at);
+        numbers.older.keys().copied().chain(newest).collect()
+    }
 
     #[test]
     fn numbers_come_and_go() {
@@ -108,15 +133,20 @@ mod tests {
         assert_eq!(numbers.next(256, 1_000), Some((513, JobKey(513))));
         assert_eq!(numbers.next(256, 512), None);
         assert_eq!(numbers.len(), 500 - 128);
-        assert_eq!(numbers.pages.len(), 3, "an empty page is given back");
+        assert_eq!(pages(&numbers), [0, 2, 3], "an empty page is given back");
         for number in (0..1_000).filter(|n| n % 2 == 1 && !(256..512).contains(n)) {
             numbers.remove(number);
         }
-        assert_eq!(numbers.pages.keys().collect::<Vec<_>>(), [&3], "but for the newest");
+        assert_eq!(pages(&numbers), [3], "but for the newest");
         numbers.insert(2_000, JobKey(0));
-        assert_eq!(numbers.pages.keys().collect::<Vec<_>>(), [&7]);
+        assert_eq!(pages(&numbers), [7]);
+        numbers.insert(1_000, JobKey(1));
+        assert_eq!(numbers.next(0, 3_000), Some((1_000, JobKey(1))), "a large job comes late");
+        assert_eq!(numbers.next(1_001, 3_000), Some((2_000, JobKey(0))));
         numbers.remove(2_000);
         numbers.shrink();
-        assert_eq!(numbers.pages.len(), 0);
+        assert_eq!(pages(&numbers), [3]);
+        numbers.remove(1_000);
+        assert_eq!((pages(&numbers).len(), numbers.len()), (0, 0));
     }
 }

@@ -17,6 +17,8 @@ const CHUNK_BYTES: usize = 512 * 1024;
 const PLACE_BYTES: [usize; 22] = [
     16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512, 608, 704, 800, 896, 1_024,
 ];
+/// The place of a payload is the number of its chunk and, in so many bits, the one within it: a chunk has 32,768 places at most.
+const PLACE_BITS: u32 = 15;
 /// Payloads on their way out share blocks of this size.
 const BLOCK_BYTES: usize = 16 * 1024;
 
@@ -49,6 +51,8 @@ pub(crate) struct PayloadStore {
 #[derive(Debug)]
 struct Places {
     bytes: usize,
+    /// Places of a chunk.
+    most: usize,
     chunks: Vec<Chunk>,
     with_room: Vec<u32>,
 }
@@ -70,9 +74,14 @@ fn class_of(bytes: usize) -> usize {
     }
 }
 
+fn chunk_and_place(place: u32) -> (usize, usize) {
+    ((place >> PLACE_BITS) as usize, (place & ((1 << PLACE_BITS) - 1)) as usize)
+}
+
 impl PayloadStore {
     pub(crate) fn new() -> Self {
-        let places = |bytes| Places { bytes, chunks: Vec::new(), with_room: Vec::new() };
+        let places =
+            |bytes| Places { bytes, most: CHUNK_BYTES / bytes, chunks: Vec::new(), with_room: Vec::new() };
         Self { small: PLACE_BYTES.map(places), large: Slab::new(), bytes: 0, block: BytesMut::new() }
     }
 
@@ -143,13 +152,9 @@ impl PayloadStore {
 }
 
 impl Places {
-    fn per_chunk(&self) -> usize {
-        CHUNK_BYTES / self.bytes
-    }
-
     fn insert(&mut self, payload: &[u8]) -> u32 {
         let at = self.chunk_with_room();
-        let (size, most) = (self.bytes, self.per_chunk());
+        let size = self.bytes;
         let chunk = &mut self.chunks[at];
         let place = match chunk.free.pop() {
             Some(place) => usize::from(place),
@@ -161,11 +166,11 @@ impl Places {
         };
         chunk.bytes[place * size..][..payload.len()].copy_from_slice(payload);
         chunk.live += 1;
-        if chunk.live == most {
+        if chunk.live == self.most {
             chunk.listed = false;
             self.with_room.pop();
         }
-        u32::try_from(at * most + place).expect("bounded by the number of queued jobs")
+        u32::try_from(at << PLACE_BITS | place).expect("131,072 chunks are 64 GiB")
     }
 
     fn chunk_with_room(&mut self) -> usize {
@@ -179,20 +184,19 @@ impl Places {
     }
 
     fn get(&self, place: u32, bytes: usize) -> &[u8] {
-        let (at, most) = (place as usize, self.per_chunk());
-        &self.chunks[at / most].bytes[at % most * self.bytes..][..bytes]
+        let (at, place) = chunk_and_place(place);
+        &self.chunks[at].bytes[place * self.bytes..][..bytes]
     }
 
     fn remove(&mut self, place: u32) {
-        let (place, most) = (place as usize, self.per_chunk());
-        let at = place / most;
+        let (at, place) = chunk_and_place(place);
         let chunk = &mut self.chunks[at];
         chunk.live -= 1;
         if chunk.live == 0 && at > 0 {
             chunk.bytes = Vec::new();
             chunk.free = Vec::new();
         } else {
-            chunk.free.push(u16::try_from(place % most).expect("a chunk has 32,768 places at most"));
+            chunk.free.push(u16::try_from(place).expect("a number of 15 bits"));
         }
         if !chunk.listed {
             chunk.listed = true;

@@ -33,6 +33,11 @@ impl WeightTree {
         self.nodes.len() / 2
     }
 
+    /// The nodes by twos: the pair of a node's number are its children.
+    fn pairs(&self) -> &[[Weights; 2]] {
+        self.nodes.as_chunks().0
+    }
+
     /// The weight of a place; the heaviest of them, if it has those of a tree.
     pub(crate) fn weight(&self, place: usize) -> u32 {
         if place < self.leaves() { self.nodes[self.leaves() + place].heaviest } else { 0 }
@@ -64,7 +69,7 @@ impl WeightTree {
         self.nodes[at] = weights;
         while at > 1 {
             at /= 2;
-            let (left, right) = (self.nodes[2 * at], self.nodes[2 * at + 1]);
+            let [left, right] = self.pairs()[at];
             let node = Weights { sum: left.sum + right.sum, heaviest: left.heaviest.max(right.heaviest) };
             if self.nodes[at] == node {
                 break;
@@ -85,9 +90,10 @@ impl WeightTree {
     pub(crate) fn at_weight(&self, mut at: u64) -> (usize, u64) {
         assert!(at < self.total(), "a point beyond the total weight");
         let mut node = 1;
-        while node < self.leaves() {
+        let leaves = self.leaves();
+        while node < leaves {
+            let left = self.pairs()[node][0].sum;
             node *= 2;
-            let left = self.nodes[node].sum;
             if at >= left {
                 at -= left;
                 node += 1;

@@ -4,6 +4,7 @@
 //! looked at one by one; many are looked up in an index.
 
 use super::index::{Index, Node, Post};
+use crate::ledger::range_of;
 use crate::tables::{PeerKey, WeightTree};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -60,7 +61,7 @@ impl Class {
     }
 
     fn range_of(&self, priority: u32) -> usize {
-        self.bounds.partition_point(|bound| *bound <= priority) - 1
+        range_of(&self.bounds, priority)
     }
 
     fn tree(&self, priority: u32) -> &WeightTree {
