@@ -42,52 +42,20 @@ impl Socket {
 
     /// Looks at what comes first, without taking it.
     pub(super) fn poll_peek(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_input(|stream| stream.peek(buffer), None)
+        called(&mut self.readable, || self.stream.peek(buffer))
     }
+}
 
-    /// One call that reads into `room` bytes; it empties the socket if it fills less.
-    fn poll_input(
-        &mut self,
-        mut call: impl FnMut(&mut TcpStream) -> io::Result<usize>,
-        room: Option<usize>,
-    ) -> Poll<io::Result<usize>> {
-        while self.readable {
-            match call(&mut self.stream) {
-                Ok(bytes) => {
-                    let emptied = room.is_some_and(|room| bytes < room);
-                    self.readable = self.ended || !emptied;
-                    return Poll::Ready(Ok(bytes));
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => self.readable = false,
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Poll::Ready(Err(error)),
-                },
-            }
+/// What a call of the system did, unless it would wait: then nothing more is ready.
+fn called(ready: &mut bool, mut call: impl FnMut() -> io::Result<usize>) -> Poll<io::Result<usize>> {
+    while *ready {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => *ready = false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return Poll::Ready(done),
         }
-        Poll::Pending
     }
-
-    fn poll_output(
-        &mut self,
-        mut call: impl FnMut(&mut TcpStream) -> io::Result<usize>,
-        bytes: usize,
-    ) -> Poll<io::Result<usize>> {
-        while self.writable {
-            match call(&mut self.stream) {
-                Ok(written) => {
-                    self.writable = written == bytes;
-                    return Poll::Ready(Ok(written));
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => self.writable = false,
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Poll::Ready(Err(error)),
-                },
-            }
-        }
-        Poll::Pending
-    }
+    Poll::Pending
 }
 
 impl AsyncRead for Socket {
@@ -96,16 +64,23 @@ impl AsyncRead for Socket {
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let Self { stream, readable, ended, .. } = &mut *self;
         let room = buffer.initialize_unfilled();
-        let bytes = room.len();
-        let read = self.poll_input(|stream| stream.read(room), Some(bytes));
-        read.map_ok(|bytes| buffer.advance(bytes))
+        let most = room.len();
+        called(readable, || stream.read(room)).map_ok(|bytes| {
+            *readable = *ended || bytes == most;
+            buffer.advance(bytes);
+        })
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_output(|stream| stream.write(bytes), bytes.len())
+        let Self { stream, writable, .. } = &mut *self;
+        called(writable, || stream.write(bytes)).map_ok(|written| {
+            *writable = written == bytes.len();
+            written
+        })
     }
 
     fn poll_write_vectored(
@@ -113,8 +88,11 @@ impl AsyncWrite for Socket {
         _: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let bytes = slices.iter().map(|slice| slice.len()).sum();
-        self.poll_output(|stream| stream.write_vectored(slices), bytes)
+        let Self { stream, writable, .. } = &mut *self;
+        called(writable, || stream.write_vectored(slices)).map_ok(|written| {
+            *writable = written == slices.iter().map(|slice| slice.len()).sum::<usize>();
+            written
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,7 +4,7 @@
 //! thread, in virtual time, from one seed, and every bug replays. The compiler keeps it so: the crate is `no_std`.
 //!
 //! In reading order: [`Event`] and [`Action`] are the two faces of the machine, `machine` is its way in and the order of a
-//! step. By subject: `submission` (jobs come and end), `waits` (their clocks), `runs` and `run_limits` (assignments), `membership` (peers and offers), `similar`
+//! step. By subject: `submission` and `endings` (jobs come and end), `waits` (their clocks), `runs` and `run_limits` (assignments), `membership` (peers and offers), `similar`
 //! (shared executions), `outbox` (what has left), `streams`, `broadcast`, `churn` (what is taken back). What decides: `ledger` (slots and guarantees), `waiting` (lines and
 //! pools), `dispatch`, [`selector`], `assigning` (slots are taken and given back), `gate`, `aside` (pauses). What counts: `audit`,
 //! `status`; what an adapter may ask: `asked`.
@@ -21,6 +21,7 @@ mod machine;
 
 mod broadcast;
 mod churn;
+mod endings;
 mod membership;
 mod outbox;
 mod run_limits;

@@ -1,0 +1,180 @@
+//! Jobs end: with an outcome, taken back, or with their client.
+
+use crate::action::{Action, Notice, Outcome};
+use crate::machine::Scheduler;
+use crate::records::{Execution, Job, Place};
+use crate::tables::{ExecutionKey, JobKey, PeerKey};
+use proletariat_protocol::{ErrorCode, JobId, Payload, Time};
+
+/// Jobs of a client that left are removed in portions, so that a million of them do not hold up the others.
+const PURGE_JOBS: usize = 16_384;
+
+impl Scheduler {
+    pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {
+        let end = first.plus(count).0;
+        let (mut from, mut aborted) = (first.0, 0);
+        while let Some((number, job)) = self.peers.get(client).and_then(|peer| peer.jobs.next(from, end)) {
+            let id = self.peers[client].id;
+            self.notice(|| Notice::Abort { client: id, job: JobId(number) });
+            self.fail_job(now, job, ErrorCode::Aborted);
+            (from, aborted) = (number + 1, aborted + 1);
+        }
+        let per_second = self.config.aborts_per_second_max;
+        if let Some(peer) = self.peers.get_mut(client) {
+            peer.churn.count(now, aborted, per_second);
+        }
+    }
+
+    /// Ends one job with an error; its execution goes on for whoever else waits for it.
+    pub(crate) fn fail_job(&mut self, now: Time, job: JobKey, code: ErrorCode) {
+        let advice = Payload::from_static(code.advice().as_bytes());
+        let row = &self.work[job];
+        self.answer(row.client, row.number, Outcome::Error(code, advice));
+        self.drop_job(now, job);
+    }
+
+    /// A job is over, its row has gone: its client no longer has it, and is told how it ended.
+    fn end_job(&mut self, key: JobKey, job: &Job, outcome: Outcome) {
+        self.forget_job(key, job);
+        self.answer(job.client, job.number, outcome);
+    }
+
+    /// Tells the client how its job ended.
+    fn answer(&mut self, client: PeerKey, number: u64, outcome: Outcome) {
+        self.counts.finished += 1;
+        let client = &self.peers[client];
+        if client.gone {
+            return;
+        }
+        let (client, number) = (client.id, JobId(number));
+        if self.config.notices {
+            let error = match &outcome {
+                Outcome::Result(_) => None,
+                Outcome::Error(code, _) => Some(*code),
+            };
+            self.notice(|| Notice::Finish { client, job: number, error });
+        }
+        self.actions.push(Action::Deliver { client, job: number, outcome });
+    }
+
+    pub(crate) fn caller(&self, job: JobKey) -> (proletariat_protocol::PeerId, JobId) {
+        let job = &self.work[job];
+        (self.peers[job.client].id, JobId(job.number))
+    }
+
+    /// Takes a job out of everything; an execution that nobody waits for any more is dropped with it.
+    pub(crate) fn drop_job(&mut self, now: Time, key: JobKey) {
+        let execution = self.execution_of(key);
+        let (place, alone) = (self.work[execution].place(), self.is_alone(execution));
+        if !matches!(place, Place::Assigned(_)) {
+            self.uncount_job(key);
+        }
+        self.leave_stream(key);
+        if place == Place::Queued {
+            self.unqueue(execution);
+        }
+        let job = self.work.remove_job(key);
+        self.forget_job(key, &job);
+        if alone {
+            return self.drop_execution(now, execution);
+        }
+        let priority = self.similar.leave(execution, key);
+        self.work[execution].priority = priority;
+        if place == Place::Queued {
+            self.enqueue(execution, false);
+        } else {
+            self.unpark_avoiding(execution);
+        }
+        self.shorten_run_limit(execution, &job);
+    }
+
+    /// A row went; what hung on it goes, too.
+    fn forget_job(&mut self, key: JobKey, job: &Job) {
+        self.peers[job.client].jobs.remove(job.number);
+        if !self.moved.is_empty() {
+            self.moved.remove(&key);
+        }
+    }
+
+    /// All jobs of an execution get the same outcome, and the execution is gone. Its assignment is the caller's business.
+    pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: Outcome) {
+        let (own, row) = self.work.pair(execution);
+        let (is_own, waits) = (own.is_some(), !matches!(row.place(), Place::Assigned(_)));
+        if waits {
+            self.uncount_waiting(execution);
+        }
+        if is_own {
+            let key = JobKey(execution.0);
+            let (job, row) = self.work.remove_both(key);
+            self.end_job(key, &job, outcome);
+            return self.forget(execution, row);
+        }
+        for key in self.jobs_of(execution) {
+            let job = self.work.remove_job(key);
+            self.end_job(key, &job, outcome.clone());
+        }
+        self.forget_execution(execution);
+    }
+
+    /// The row goes, with what hangs on it.
+    pub(crate) fn forget_execution(&mut self, execution: ExecutionKey) {
+        let row = self.work.remove_execution(execution);
+        self.forget(execution, row);
+    }
+
+    fn forget(&mut self, execution: ExecutionKey, row: Execution) {
+        self.payloads.discard(row.payload);
+        self.aside.forget(execution, row.kind);
+        self.kinds.release(row.kind);
+        if row.flags.shared {
+            self.similar.forget(execution);
+        }
+    }
+
+    /// Fails at once what does not want to wait and still does. While slots gather, nobody has been looked for yet: whom
+    /// somebody could take takes part in the pass that follows.
+    pub(crate) fn refuse_to_wait(&mut self, now: Time) {
+        let gathering = self.gate.opens_at().is_some() && !self.draining;
+        if !gathering {
+            self.burst.no_wait.append(&mut self.burst.until_pass);
+        }
+        for (key, sequence) in core::mem::take(&mut self.burst.no_wait) {
+            if self.work.job(key).is_none_or(|job| job.sequence() != sequence) {
+                continue;
+            }
+            let execution = self.execution_of(key);
+            if matches!(self.work[execution].place(), Place::Assigned(_)) {
+                continue;
+            }
+            if gathering && self.could_be_taken(now, execution) {
+                self.burst.until_pass.push((key, sequence));
+            } else {
+                self.fail_job(now, key, ErrorCode::NoWorker);
+            }
+        }
+    }
+
+    /// Removes the jobs of clients that left, a portion at a time.
+    pub(crate) fn purge(&mut self, now: Time) {
+        let mut portion = PURGE_JOBS;
+        while portion > 0 {
+            let Some(&(client, from)) = self.peers.purging.last() else {
+                return;
+            };
+            let Some((number, job)) = self.peers[client].jobs.next(from, u64::MAX) else {
+                self.peers.purging.pop();
+                self.close_lines(client);
+                self.peers.remove(client);
+                continue;
+            };
+            let id = self.peers[client].id;
+            self.notice(|| Notice::Abort { client: id, job: JobId(number) });
+            self.counts.finished += 1;
+            self.drop_job(now, job);
+            if let Some(last) = self.peers.purging.last_mut() {
+                last.1 = number + 1;
+            }
+            portion -= 1;
+        }
+    }
+}
