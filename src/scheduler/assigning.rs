@@ -12,7 +12,7 @@ impl Scheduler {
     /// Gives an execution to a worker that has room for it. The one place where a slot is taken.
     pub(crate) fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
         let (run_limit, end) = self.terms(execution);
-        let Self { work, peers, assignments, kinds, counts, payloads, actions, .. } = self;
+        let Self { work, peers, assignments, kinds, counts, payloads, actions, pools, gate, .. } = self;
         let row = &mut work[execution];
         let peer = &mut peers[worker];
         let clear = peer.level == OutboxLevel::Clear;
@@ -53,7 +53,14 @@ impl Scheduler {
             payload: payloads.payload(&row.payload),
         }));
         let (reports_start, looks) = (peer.abilities.reports_start, offer.start_alarm != Time::NEVER);
-        self.weigh(worker);
+        // What a range could still take is one less now, by its meaning; if there are others, each has to be asked.
+        match offer.posts[..] {
+            [(pool, spot)] if offer.ledger.rows() == 1 => {
+                pools.took(pool, spot);
+                gate.took(&mut offer.counted);
+            }
+            _ => self.weigh(worker),
+        }
         self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
         if !reports_start {
             self.begin_run(now, key);

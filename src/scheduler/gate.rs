@@ -24,6 +24,13 @@ impl Gate {
         self.full |= self.free == 0;
     }
 
+    /// A worker, counted like that, took a slot.
+    pub(crate) fn took(&mut self, counted: &mut (u32, u32)) {
+        counted.1 -= 1;
+        self.free -= 1;
+        self.full |= self.free == 0;
+    }
+
     /// Whether a pass may begin now.
     pub(crate) fn opens(&mut self, now: Time, config: &Config, random: &mut Random) -> bool {
         let threshold = u64::from(config.avail_threshold).min(self.offered / 2).max(1);

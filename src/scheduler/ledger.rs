@@ -137,7 +137,8 @@ pub(crate) fn range_of(bounds: &[u32], priority: u32) -> usize {
 
 /// A rule for how many more slots a range may take.
 pub trait Admission: fmt::Debug + Send {
-    /// The slots that `range` could still take one after the other, with nothing else changing.
+    /// The slots that `range` could still take one after the other, with nothing else changing. So each that it takes leaves one
+    /// less: a ledger with one range is not asked again for it.
     fn free(&self, ledger: &Ledger, range: usize) -> u32;
 }
 

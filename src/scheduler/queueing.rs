@@ -2,7 +2,7 @@
 
 use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
-use crate::records::Place;
+use crate::records::{Job, Place};
 use crate::similar::Similar;
 use crate::tables::{ExecutionKey, FifoKey, JobKey, PeerKey, PoolKey};
 use crate::waiting::{Head, LineKey};
@@ -212,7 +212,7 @@ impl Scheduler {
 
 /// The sequence of an entry of a line, unless it is void.
 fn stands(work: &Work, similar: &Similar, (execution, ticket): (ExecutionKey, u32)) -> Option<u64> {
-    let row = work.execution(execution)?;
-    let first = || if row.flags.shared { similar.first(execution) } else { JobKey(execution.0) };
-    (row.place() == Place::Queued && row.ticket == ticket).then(|| work[first()].sequence())
+    let (own, row) = work.find_pair(execution)?;
+    let sequence = || own.map_or_else(|| work[similar.first(execution)].sequence(), Job::sequence);
+    (row.place() == Place::Queued && row.ticket == ticket).then(sequence)
 }

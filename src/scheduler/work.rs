@@ -76,8 +76,13 @@ impl Work {
 
     /// An execution, and the job whose own it is.
     pub(crate) fn pair(&self, key: ExecutionKey) -> (Option<&Job>, &Execution) {
-        let row = &self.rows[RowKey(key.0)];
-        (row.job.as_ref(), row.execution.as_ref().expect("a key lives as long as its execution"))
+        self.find_pair(key).expect("a key lives as long as its execution")
+    }
+
+    /// The same of an execution that may be gone.
+    pub(crate) fn find_pair(&self, key: ExecutionKey) -> Option<(Option<&Job>, &Execution)> {
+        let row = self.rows.get(RowKey(key.0))?;
+        Some((row.job.as_ref(), row.execution.as_ref()?))
     }
 
     pub(crate) fn remove_job(&mut self, key: JobKey) -> Job {

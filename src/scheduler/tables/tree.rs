@@ -52,6 +52,19 @@ impl WeightTree {
         before
     }
 
+    /// One unit less at a place that has some.
+    pub(crate) fn take_one(&mut self, place: usize) {
+        let mut at = self.leaves() + place;
+        let leaf = &mut self.nodes[at];
+        *leaf = Weights { sum: leaf.sum.strict_sub(1), heaviest: leaf.heaviest.strict_sub(1) };
+        while at > 1 {
+            at /= 2;
+            let [left, right] = self.pairs()[at];
+            self.nodes[at] =
+                Weights { sum: left.sum + right.sum, heaviest: left.heaviest.max(right.heaviest) };
+        }
+    }
+
     /// Gives a place its weight; the tree grows as needed.
     pub(crate) fn set(&mut self, place: usize, weight: u32) {
         self.put(place, Weights { sum: u64::from(weight), heaviest: weight });
@@ -151,6 +164,10 @@ mod tests {
             for (place, weight) in changes {
                 tree.set(place, weight);
                 list[place] = weight;
+                if weight > 10 {
+                    tree.take_one(place);
+                    list[place] -= 1;
+                }
                 let total: u64 = list.iter().map(|w| u64::from(*w)).sum();
                 prop_assert_eq!(tree.total(), total);
                 let largest = list.iter().copied().max().filter(|w| *w > 0);

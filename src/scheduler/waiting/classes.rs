@@ -36,6 +36,17 @@ pub(super) struct Range {
     pub(super) posts: Vec<Post>,
 }
 
+impl Range {
+    /// Weights have changed: the index learns of it, if it knows the range.
+    fn show(&self, index: Option<&mut Index>) {
+        if !self.posts.is_empty()
+            && let Some(index) = index
+        {
+            index.write(&self.posts, &self.tree);
+        }
+    }
+}
+
 /// Workers with the same ranges.
 #[derive(Debug)]
 pub(super) struct Class {
@@ -203,14 +214,19 @@ impl Classes {
             let weight = weight_in(number);
             let before = range.tree.replace(spot.place as usize, weight);
             more |= weight > before;
-            if before != weight
-                && !range.posts.is_empty()
-                && let Some(index) = &mut self.index
-            {
-                index.write(&range.posts, &range.tree);
+            if before != weight {
+                range.show(self.index.as_mut());
             }
         }
         more
+    }
+
+    /// A worker with one range took one of what it could still take.
+    pub(crate) fn took(&mut self, spot: Spot) {
+        let class = self.rows[spot.class as usize].as_mut().expect("a class lives as long as its workers");
+        let range = &mut class.ranges[0];
+        range.tree.take_one(spot.place as usize);
+        range.show(self.index.as_mut());
     }
 
     /// Who stands at a spot.

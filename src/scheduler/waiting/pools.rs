@@ -151,6 +151,11 @@ impl Pools {
         }
     }
 
+    /// A worker whose ledger has one range took a slot.
+    pub(crate) fn took(&mut self, pool: PoolKey, spot: Spot) {
+        self.rows[pool].workers.took(spot);
+    }
+
     /// Something may be dispatched here.
     fn mark(&mut self, pool: PoolKey) {
         let row = &mut self.rows[pool];
