@@ -99,6 +99,10 @@ proptest! {
                     let range = range as usize % weights.len();
                     let before = core::mem::replace(&mut weights[range], weight);
                     prop_assert_eq!(classes.weigh(spot, |range| weights[range]), weight > before);
+                    if let [weight @ 2..=u32::MAX] = &mut weights[..] {
+                        classes.took(spot);
+                        *weight -= 1;
+                    }
                 }
                 Change::Leave(_) | Change::Set(..) => {}
             }
@@ -106,4 +110,34 @@ proptest! {
             compare(&classes, &plain, (priority + step as u32) % 64)?;
         }
     }
+}
+
+#[test]
+fn few_classes_are_loose_and_many_are_indexed() {
+    let mut classes = Classes::default();
+    let mut spots = Vec::new();
+    let mut enter = |classes: &mut Classes, count: u32| {
+        for _ in 0..count {
+            let number = spots.len() as u32 + 1;
+            let member = Member { id: PeerId(number.into()), key: PeerKey(number) };
+            spots.push(classes.enter(&[0, number], member));
+        }
+        spots.clone()
+    };
+    let state = |classes: &Classes| (classes.loose.len(), classes.index.is_some(), classes.void);
+    enter(&mut classes, 16);
+    assert_eq!(state(&classes), (16, false, 0));
+    enter(&mut classes, 1);
+    assert_eq!(state(&classes), (0, true, 0));
+    enter(&mut classes, 16);
+    assert_eq!(state(&classes), (16, true, 0), "who comes later is loose again");
+    let spots = enter(&mut classes, 1);
+    assert_eq!(state(&classes), (0, true, 0));
+    let (gone, left) = spots.split_at(17);
+    gone.iter().for_each(|spot| classes.leave(*spot));
+    assert_eq!(state(&classes), (0, true, 17), "as many are void as are not");
+    classes.leave(left[0]);
+    assert_eq!(state(&classes), (16, false, 0), "few are left");
+    classes.leave(left[1]);
+    assert_eq!(state(&classes), (15, false, 0), "a loose one leaves nothing void");
 }
