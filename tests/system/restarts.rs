@@ -17,9 +17,8 @@ fn jobs() -> String {
     (0..300).map(|job| format!("{}ms\n", 20 + job % 7)).collect()
 }
 
-#[test]
-fn a_killed_manager_loses_nothing() {
-    let test = Test::new();
+/// A manager that is in the middle of jobs of several clients gets a signal, and another one comes on its port: all is answered.
+fn replaced_under_load(test: &Test, signal: Signal) -> Manager<'_> {
     let manager = test.manager(&[]);
     let port = manager.port;
     let _workers: Vec<_> =
@@ -27,33 +26,29 @@ fn a_killed_manager_loses_nothing() {
     let jobs = jobs();
     let clients = clients(&manager, &jobs);
     manager.until("some are done", |status| status["manager"]["finished"].as_u64() > Some(50));
-    manager.process.signal(Signal::KILL);
-    manager.process.ended();
+    manager.process.signal(signal);
+    let ended = manager.process.ended();
+    if signal == Signal::TERM {
+        ended.expect(0);
+    }
     let manager = test.manager_at(port, &[]);
     for client in clients {
         assert_eq!(client.ended().expect(0).text(), jobs);
     }
     manager.until_workers(2);
     manager.until_idle();
+    manager
+}
+
+#[test]
+fn a_killed_manager_loses_nothing() {
+    replaced_under_load(&Test::new(), Signal::KILL);
 }
 
 #[test]
 fn a_manager_that_drains_loses_nothing_and_fails_nothing() {
     let test = Test::new();
-    let manager = test.manager(&[]);
-    let port = manager.port;
-    let _workers: Vec<_> =
-        (0..2).map(|_| manager.ready_worker(&["--builtin", "sleep", "--slots", "4"])).collect();
-    let jobs = jobs();
-    let clients = clients(&manager, &jobs);
-    manager.until("some are done", |status| status["manager"]["finished"].as_u64() > Some(50));
-    manager.process.signal(Signal::TERM);
-    manager.process.ended().expect(0);
-    let manager = test.manager_at(port, &[]);
-    for client in clients {
-        assert_eq!(client.ended().expect(0).text(), jobs);
-    }
-    manager.until_idle();
+    let manager = replaced_under_load(&test, Signal::TERM);
     assert_eq!(manager.count("requeued"), 0);
 }
 
