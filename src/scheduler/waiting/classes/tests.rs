@@ -57,14 +57,17 @@ enum Change {
     Set(prop::sample::Index, u32, u32),
 }
 
-fn change() -> impl Strategy<Value = Change> {
-    let bounds = prop::collection::btree_set(1_u32..60, 0..4).prop_map(|bounds| {
+fn bounds() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::btree_set(1_u32..60, 0..4).prop_map(|bounds| {
         let mut all = vec![0];
         all.extend(bounds);
         all
-    });
+    })
+}
+
+fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        3 => bounds.prop_map(Change::Enter),
+        3 => bounds().prop_map(Change::Enter),
         2 => any::<prop::sample::Index>().prop_map(Change::Leave),
         6 => (any::<prop::sample::Index>(), 0_u32..4, 0_u32..4)
             .prop_map(|(who, range, weight)| Change::Set(who, range, weight)),
@@ -108,6 +111,34 @@ proptest! {
             }
             prop_assert_eq!(classes.is_empty(), plain.is_empty());
             compare(&classes, &plain, (priority + step as u32) % 64)?;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Where nearly nobody has room, what is open for a priority lies far from it in the index.
+    #[test]
+    fn little_room_is_found_among_many_classes(
+        all in prop::collection::vec(bounds(), 20..40),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..4), 1..30),
+    ) {
+        let (mut classes, mut plain) = (Classes::default(), Plain::new());
+        for (number, bounds) in (0_u32..).zip(all) {
+            let spot = classes.enter(&bounds, Member { id: PeerId(number.into()), key: PeerKey(number) });
+            let none = vec![0; bounds.len()];
+            plain.insert(spot, (bounds, none));
+        }
+        for (who, range) in changes {
+            let spot = *who.get(&plain.keys().copied().collect::<Vec<_>>());
+            let weights = &mut plain.get_mut(&spot).expect("one of them").1;
+            let range = range % weights.len();
+            weights[range] = 1 - weights[range];
+            classes.weigh(spot, |range| weights[range]);
+            for priority in 0..64 {
+                compare(&classes, &plain, priority)?;
+            }
         }
     }
 }
