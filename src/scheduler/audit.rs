@@ -100,6 +100,7 @@ impl Scheduler {
                 }
             }
         }
+        self.lines.audit();
         let live: usize = self.lines.iter().map(|(_, line)| line.live as usize).sum();
         assert_eq!(live, queued, "every queued execution is in a line");
         for (line, row) in self.lines.iter() {

@@ -67,3 +67,15 @@ impl Config {
         Self { avail_threshold: 50, distrib_randmax: Duration::from_millis(100), ..Self::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ancestor_gathers_fifty_slots_for_up_to_a_tenth_of_a_second() {
+        let classic = Config::classic();
+        assert_eq!((classic.avail_threshold, classic.distrib_randmax), (50, Duration::from_millis(100)));
+        assert!(Config::default().distrib_randmax.is_zero(), "by itself nothing waits for more slots");
+    }
+}

@@ -10,6 +10,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 
 /// A line with fewer void entries is not worth sifting.
 const SIFT_MIN: u32 = 64;
+/// An empty line keeps room for so many.
+const KEEP_ENTRIES: usize = 4_096;
 /// Empty lines that are kept for their next execution.
 const IDLE_LINES_MAX: usize = 64;
 
@@ -36,6 +38,20 @@ pub(crate) struct Line {
     pub(crate) head: Option<u64>,
     /// Not dispatched: its owner is gone or reads too slowly.
     pub(crate) detached: bool,
+}
+
+impl Line {
+    /// Only void entries are left, if any: they go.
+    fn clear(&mut self) {
+        if self.void > 0 {
+            self.fresh.clear();
+            self.returned.clear();
+            self.void = 0;
+        }
+        if self.fresh.capacity() > KEEP_ENTRIES {
+            self.fresh = VecDeque::new();
+        }
+    }
 }
 
 /// All lines.
@@ -119,11 +135,9 @@ impl Lines {
         let row = &mut self.rows[line];
         row.live -= 1;
         row.void += 1;
-        self.idle += usize::from(row.live == 0);
         if row.live == 0 {
-            row.fresh = VecDeque::new();
-            row.returned.clear();
-            row.void = 0;
+            self.idle += 1;
+            row.clear();
         } else if row.void > SIFT_MIN.max(row.live) {
             row.fresh.retain(|entry| stands(*entry).is_some());
             row.fresh.shrink_to(2 * row.fresh.len());
@@ -178,9 +192,9 @@ impl Lines {
             );
         }
         row.live -= 1;
-        self.idle += usize::from(row.live == 0);
-        if row.live == 0 && row.fresh.capacity() > 4_096 {
-            row.fresh = VecDeque::new();
+        if row.live == 0 {
+            self.idle += 1;
+            row.clear();
         }
     }
 
@@ -210,9 +224,20 @@ impl Lines {
         self.rows.iter()
     }
 
+    /// The counts are those of the entries.
+    pub(crate) fn audit(&self) {
+        for (line, row) in self.rows.iter() {
+            assert_eq!((row.live + row.void) as usize, self.entries(line).count(), "void entries: {row:?}");
+        }
+        assert_eq!(self.idle, self.rows.iter().filter(|(_, row)| row.live == 0).count(), "idle lines");
+    }
+
     /// Every entry of a line, void ones too: for the audit.
     pub(crate) fn entries(&self, line: FifoKey) -> impl Iterator<Item = Entry> {
         let row = &self.rows[line];
         row.fresh.iter().copied().chain(row.returned.values().copied())
     }
 }
+
+#[cfg(test)]
+mod tests;
