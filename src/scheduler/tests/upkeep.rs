@@ -93,3 +93,21 @@ fn what_was_set_aside_is_counted() {
     world.pass_millis(60_000);
     assert_eq!(set_aside(&world), 0);
 }
+
+#[test]
+fn slots_gather_for_a_random_time_up_to_the_one_that_is_set() {
+    let most = Duration::from_millis(100);
+    let mut world = World::new(Config { distrib_randmax: most, ..Config::default() });
+    let (client, _) = (world.client(), world.worker(Offer::new(50)));
+    let mut waits = Vec::new();
+    for _ in 0..20 {
+        world.submit(client, JobOptions::default(), &["x"]);
+        let opens = world.scheduler.next_deadline().expect("the pass is due some time");
+        waits.push(opens.since(world.now));
+        world.pass_millis(100);
+    }
+    assert!(waits.iter().all(|wait| *wait <= most), "{waits:?}");
+    waits.sort();
+    waits.dedup();
+    assert!(waits.len() > 10 && waits[10] > most / 10, "{waits:?}");
+}

@@ -1,0 +1,88 @@
+//! What selectors see, and what becomes of their answers.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod harness;
+
+use harness::World;
+use proletariat_protocol::{JobOptions, Offer, PeerId};
+use proletariat_scheduler::Config;
+use proletariat_scheduler::selector::{
+    Candidate, Candidates, LeastLoaded, Random, Request, RoundRobin, Selector,
+};
+
+fn of_kind(kind: &str) -> JobOptions {
+    JobOptions { kind: Some(kind.into()), ..JobOptions::default() }
+}
+
+fn runs(world: &mut World, workers: &[PeerId]) -> Vec<usize> {
+    workers.iter().map(|worker| world.assigned_to(*worker).len()).collect()
+}
+
+/// Goes on naming the first that it ever saw.
+#[derive(Debug, Default)]
+struct Loyal(Option<Candidate>);
+
+impl Selector for Loyal {
+    fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
+        let all: Vec<Candidate> = among.iter().collect();
+        assert_eq!(all, among.iter().collect::<Vec<_>>(), "the same each time");
+        let differ = |one: &Candidate| all.iter().filter(|other| *other == one).count() == 1;
+        assert!(all.iter().all(differ), "nobody is there twice");
+        Some(*self.0.get_or_insert_with(|| all[0]))
+    }
+}
+
+#[test]
+fn one_that_was_seen_earlier_counts_while_it_still_could_take_something() {
+    let mut world = World::with_selector(Config::default(), Loyal::default());
+    let client = world.client();
+    let workers = [world.worker(Offer::new(2)), world.worker(Offer::new(2))];
+    world.submit(client, JobOptions::default(), &["a"]);
+    let first = world.assigned_to(workers[0]).remove(0);
+    world.submit(client, JobOptions::default(), &["b"]);
+    assert_eq!(runs(&mut world, &workers), [1, 0]);
+    world.submit(client, JobOptions::default(), &["c"]);
+    assert_eq!(runs(&mut world, &workers), [0, 0], "it is full, and the selector names nobody else");
+    world.finish(&first, "done");
+    world.pass_millis(50);
+    assert_eq!(runs(&mut world, &workers), [1, 0]);
+    world.leave(workers[0]);
+    let other = world.worker(Offer::new(2));
+    world.submit(client, JobOptions::default(), &["d"]);
+    world.pass_millis(10_000);
+    assert_eq!(runs(&mut world, &[workers[1], other]), [0, 0], "who has its place now is another one");
+}
+
+#[test]
+fn one_of_another_kind_counts_for_nothing() {
+    let mut world = World::with_selector(Config::default(), Loyal::default());
+    let client = world.client();
+    let workers = [world.worker(Offer::new(2).kinds(["a"])), world.worker(Offer::new(2).kinds(["b"]))];
+    world.submit(client, of_kind("a"), &["x"]);
+    world.submit(client, of_kind("b"), &["x"]);
+    world.pass_millis(10_000);
+    assert_eq!(runs(&mut world, &workers), [1, 0]);
+}
+
+#[test]
+fn the_least_loaded_is_found_in_whatever_pool_it_stands() {
+    for (any, named) in [(5, 3), (3, 5)] {
+        let mut world = World::with_selector(Config::default(), LeastLoaded);
+        let client = world.client();
+        let workers = [world.worker(Offer::new(any)), world.worker(Offer::new(named).kinds(["k"]))];
+        world.submit(client, of_kind("k"), &["x", "y"]);
+        assert_eq!(runs(&mut world, &workers), if any > named { [2, 0] } else { [0, 2] });
+    }
+}
+
+#[test]
+fn the_round_goes_through_all_pools() {
+    let mut world = World::with_selector(Config::default(), RoundRobin::default());
+    let client = world.client();
+    let offers = [Offer::new(9), Offer::new(9).kinds(["k"]), Offer::new(9).kinds(["k", "l"])];
+    let workers = offers.map(|offer| world.worker(offer));
+    for _ in 0..3 {
+        world.submit(client, of_kind("k"), &["x", "y", "z"]);
+        assert_eq!(runs(&mut world, &workers), [1, 1, 1]);
+    }
+}
