@@ -9,7 +9,8 @@
 //! the order of messages is here; the number of the stream is free again. Other frames, of other streams too, may come
 //! in between.
 //!
-//! A total is a promise and not a reason to reserve: memory grows with the bytes that have come.
+//! A total is a promise and not a reason to reserve: memory grows with the bytes that have come, and is there in full once an eighth of
+//! them is.
 
 use crate::frame::{FrameType, WireError, put_frame_start};
 use crate::limits::{FRAGMENT_STREAMS_MAX, HEAD_BYTES_MAX, SYSTEM_MESSAGE_BYTES_MAX};
@@ -138,11 +139,13 @@ impl Reassembly {
 }
 
 impl Gathering {
-    /// Doubles the room when it is used up, but never beyond the total: a complete body has no room to spare.
+    /// Doubles the room when it is used up, but never beyond the total: a complete body has no room to spare. With an eighth of it
+    /// there the promise is believed: to move the half of a large body would hold up everybody else.
     fn append(&mut self, data: &[u8]) {
         let needed = self.body.len() + data.len();
         if needed > self.body.capacity() {
-            let room = needed.max(2 * self.body.capacity()).min(self.total);
+            let believed = needed >= self.total / 8;
+            let room = if believed { self.total } else { needed.max(2 * self.body.capacity()) };
             self.body.reserve_exact(room - self.body.len());
         }
         self.body.extend_from_slice(data);
@@ -203,7 +206,8 @@ mod tests {
         let mut received = 0;
         while received < total {
             let room = reassembly.streams[&5].body.capacity();
-            assert!(room <= 2 * received, "{room} bytes for {received}");
+            let most = if 8 * received < total { 2 * received } else { total };
+            assert!(room <= most, "{room} bytes for {received}");
             let data = vec![7; (1 + received / 3).min(total - received)];
             received += data.len();
             if let Some(body) = reassembly.data(5, &data).unwrap() {
@@ -224,7 +228,7 @@ mod tests {
             let now = reassembly.streams[&5].body.capacity();
             moves += u32::from(std::mem::replace(&mut room, now) != now);
         }
-        assert!(moves <= 15, "{moves} times was all copied to another place");
+        assert!(moves <= 13, "{moves} times was all copied to another place");
     }
 
     #[test]
