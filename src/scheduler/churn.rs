@@ -40,3 +40,37 @@ impl Churn {
         self.owed.saturating_sub(now.0.saturating_sub(self.at.0).saturating_mul(per_second))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    #[test]
+    fn ten_seconds_worth_may_be_taken_back_at_once_and_more_melts_away() {
+        let mut churn = Churn::default();
+        churn.count(Time::ZERO, 999, 100);
+        assert_eq!(churn.wait(Time::ZERO, 100), None);
+        churn.count(Time::ZERO, 101, 100);
+        assert_eq!(churn.wait(Time::ZERO, 100), Some(Duration::from_secs(1)));
+        assert_eq!(churn.wait(after(500), 100), Some(Duration::from_millis(500)));
+        assert_eq!(churn.wait(after(900), 100), Some(OVERLOAD_RETRY), "never shorter than that");
+        assert_eq!(churn.wait(after(1_010), 100), None);
+        // All has melted away: it is as at first.
+        churn.count(after(12_000), 999, 100);
+        assert_eq!(churn.wait(after(12_000), 100), None);
+        churn.count(after(12_000), 1, 100);
+        assert!(churn.wait(after(12_000), 100).is_some());
+    }
+
+    #[test]
+    fn without_a_rate_nobody_waits() {
+        let mut churn = Churn::default();
+        churn.count(Time::ZERO, 1_000_000, 0);
+        assert_eq!(churn.wait(Time::ZERO, 0), None);
+        assert_eq!(churn.wait(Time::ZERO, 1), None, "nothing was counted");
+    }
+}
