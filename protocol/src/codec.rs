@@ -15,7 +15,7 @@ use crate::message::{ManagerMessage, PeerMessage};
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::enc::write::Writer;
 use bincode::error as bincode_error;
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use core::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -140,35 +140,23 @@ pub(crate) fn encode<T: Serialize>(value: &T, out: &mut BytesMut) {
         .expect("derived types have known lengths, and appending to memory does not fail");
 }
 
-/// Appends the bytes of an entry of a list: a small value, put together apart and copied in one go.
+/// Appends the bytes of an entry of a list: a small value, for which room is made once and not field by field. It is written where
+/// it stays: to copy bytes that have just been written one by one makes a processor wait for each of them.
 pub(crate) fn encode_entry<T: Serialize>(value: &T, out: &mut BytesMut) {
-    let mut entry = Entry { bytes: [0; ENTRY_BYTES_MAX], length: 0 };
-    match bincode::serde::encode_into_writer(value, &mut entry, CONFIG) {
-        Ok(()) => out.extend_from_slice(&entry.bytes[..entry.length]),
+    let start = out.len();
+    out.put_bytes(0, ENTRY_BYTES_MAX);
+    match bincode::serde::encode_into_slice(value, &mut out[start..], CONFIG) {
+        Ok(length) => out.truncate(start + length),
         // A longer one than those that are usual.
-        Err(_) => encode(value, out),
+        Err(_) => {
+            out.truncate(start);
+            encode(value, out);
+        }
     }
 }
 
 /// More than nearly every entry has, in bytes.
 const ENTRY_BYTES_MAX: usize = 128;
-
-struct Entry {
-    bytes: [u8; ENTRY_BYTES_MAX],
-    length: usize,
-}
-
-impl Writer for &mut Entry {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode_error::EncodeError> {
-        let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) else {
-            return Err(bincode_error::EncodeError::UnexpectedEnd);
-        };
-        room.copy_from_slice(bytes);
-        self.length += bytes.len();
-        Ok(())
-    }
-}
 
 /// Reads a value from the beginning of `bytes`; also tells its length in bytes.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {

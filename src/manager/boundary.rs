@@ -80,7 +80,7 @@ pub(super) mod faults {
         }
     }
 
-    pub(in crate::manager) fn schedule(event: &Event) {
+    pub(in crate::manager) fn schedule(event: &Event<'_>) {
         if let Event::Submitted { options, .. } = event {
             assert!(options.kind.as_deref() != Some(SCHEDULER), "{SCHEDULER}");
         }

@@ -26,7 +26,7 @@ use proletariat_protocol::detect::{DETECT_BYTES, Detection, detect};
 use proletariat_protocol::handshake::{Refusal, Roles};
 use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{ErrorCode, InstanceId, JobId, Payload, PeerId, Time, WorkResult};
-use proletariat_scheduler::{Abilities, Assign, Event, Joined, Outcome, Scheduler};
+use proletariat_scheduler::{Abilities, Assign, Event, Joined, Outcome, Parcel, Scheduler};
 use std::collections::BTreeMap;
 use std::mem;
 use std::ops::ControlFlow;
@@ -111,7 +111,7 @@ struct Surroundings<'a> {
 }
 
 impl World for Surroundings<'_> {
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: Event<'_>) {
         vital(|| self.scheduler.handle(self.now, event));
     }
 
@@ -326,24 +326,26 @@ impl Driver {
     }
 
     /// An execution for a JSON worker.
-    pub(super) fn assign_json(&mut self, place: u32, assign: Assign, now: Time) {
+    pub(super) fn assign_json(&mut self, place: u32, assign: &Assign<Parcel>, now: Time) {
         let (worker, assignment) = (assign.worker, assign.assignment);
         // Who waited may have left since; then it is about to be cancelled, and needs a name until then.
         let caller = vital(|| self.scheduler.caller_of(assignment));
         let caller = caller.unwrap_or((worker, JobId(u64::MAX)));
         let name = JobName { client: caller.0, job: caller.1 };
         let Some(Session { json: Some(json), .. }) = self.connections.at(place) else { return };
-        if json.dialect.say_execution(&translate::execution(&assign), name, &assign.payload) {
+        let payload = self.scheduler.payload(assign.payload);
+        if json.dialect.say_execution(&translate::execution(assign, &payload), name, &payload) {
             return self.touch(place);
         }
         let message = "the payload fits into no frame of a JSON worker";
-        let payload = Payload::from_static(message.as_bytes());
+        let payload = Payload::from_static(message.as_bytes()).into();
         self.tell(now, Event::Finished { worker, assignment, result: WorkResult::TooLarge, payload });
     }
 
     /// The end of a job of a JSON client.
-    pub(super) fn deliver_json(&mut self, place: u32, job: JobId, outcome: Outcome) {
-        let (outcome, payload) = translate::outcome(job, outcome);
+    pub(super) fn deliver_json(&mut self, place: u32, job: JobId, outcome: &Outcome<Parcel>) {
+        let payload = self.scheduler.payload(*outcome.payload());
+        let outcome = translate::outcome(job, outcome, &payload);
         let whole = self.json.failures.find(&payload);
         let Some(Session { json: Some(json), .. }) = self.connections.at(place) else { return };
         json.dialect.say_outcome(&outcome, &payload, whole);

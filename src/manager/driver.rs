@@ -23,7 +23,7 @@ use super::status::{Figures, StatusDesk};
 use super::stopping::Stage;
 use crate::net::drive::Clock;
 use proletariat_protocol::{MessageId, Time};
-use proletariat_scheduler::{Action, Event, Scheduler};
+use proletariat_scheduler::{Action, Event, Parcel, Scheduler};
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub(super) struct Driver {
     /// Sockets that have news.
     news: Vec<u32>,
     commands: Vec<Command>,
-    actions: Vec<Action>,
+    actions: Vec<Action<Parcel>>,
     pub(super) poller: Poller,
     /// When the next turn has to be, if nothing happens before.
     next_turn: Option<Time>,
@@ -258,12 +258,13 @@ impl Driver {
     /// Lets the scheduler decide once, and does what it wants.
     fn decide(&mut self, now: Time) {
         let mut actions = mem::take(&mut self.actions);
-        self.scheduler.poll(now, &mut actions);
-        let mut rest = actions.drain(..);
+        self.scheduler.decide(now, &mut actions);
+        let mut rest = actions.iter();
         while let Err(panic) = contain(|| rest.by_ref().for_each(|action| self.act(action, now))) {
             self.broke(self.connections.named, &panic, now);
         }
-        drop(rest);
+        actions.clear();
+        self.scheduler.settle();
         self.actions = actions;
         self.decided_json(now);
         let figures = || Figures {
@@ -310,7 +311,7 @@ impl Driver {
     }
 
     /// Tells the scheduler something that no peer said.
-    pub(super) fn tell(&mut self, now: Time, event: Event) {
+    pub(super) fn tell(&mut self, now: Time, event: Event<'_>) {
         vital(|| self.scheduler.handle(now, event));
         self.again = true;
     }

@@ -10,11 +10,14 @@ use proletariat_protocol::message::{
     AssignedExecution, FinishedRun, JobOutcome, ManagerMessage, PeerMessage,
 };
 use proletariat_protocol::{ErrorCode, JobOptions, MessageId, Payload, Payloads, PeerId};
-use proletariat_scheduler::{Action, Assign, Event, Outcome};
+use proletariat_scheduler::{Action, Assign, Event, Outcome, Received};
 use std::time::Duration;
 
 /// The sentence of a crash is cut here, in bytes: it is kept for each attempt.
 const CRASH_BYTES_MAX: usize = 4 * 1024;
+
+/// Results up to this size are copied, in bytes.
+const LENT_BYTES_MAX: u32 = 1_024;
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +49,7 @@ pub(super) fn hear(
     speaker: Speaker,
     message: PeerMessage,
     tail: &mut Tail<'_>,
-    tell: &mut impl FnMut(Event),
+    tell: &mut impl FnMut(Event<'_>),
 ) -> Result<Heard, Violation> {
     match message {
         PeerMessage::Submit { .. } | PeerMessage::Abort { .. } | PeerMessage::Credit { .. } => {
@@ -86,7 +89,7 @@ fn hear_client(
     client: PeerId,
     message: PeerMessage,
     tail: &mut Tail<'_>,
-    tell: &mut impl FnMut(Event),
+    tell: &mut impl FnMut(Event<'_>),
 ) -> Result<Heard, Violation> {
     match message {
         PeerMessage::Submit { first, options, payload_bytes } => {
@@ -105,12 +108,12 @@ fn hear_worker(
     worker: PeerId,
     message: PeerMessage,
     tail: &mut Tail<'_>,
-    tell: &mut impl FnMut(Event),
+    tell: &mut impl FnMut(Event<'_>),
 ) -> Result<Heard, Violation> {
     match message {
         PeerMessage::Finished { runs } => {
             for FinishedRun { assignment, result, bytes } in runs {
-                tell(Event::Finished { worker, assignment, result, payload: tail.take(bytes) });
+                tell(Event::Finished { worker, assignment, result, payload: received(tail, bytes) });
             }
         }
         PeerMessage::Started { assignments } => {
@@ -137,6 +140,11 @@ fn hear_worker(
         _ => return Err("this is nothing that a worker says".into()),
     }
     Ok(Heard::Told)
+}
+
+/// The next payload: a small one is copied on its way, a large one shared.
+fn received<'a>(tail: &mut Tail<'a>, bytes: u32) -> Received<'a> {
+    if bytes <= LENT_BYTES_MAX { Received::Lent(tail.lend(bytes)) } else { tail.take(bytes).into() }
 }
 
 fn check_submit(options: &JobOptions, jobs: usize) -> Result<(), Violation> {
@@ -175,16 +183,16 @@ pub(super) struct Word {
     pub(super) order: Order,
 }
 
-/// What an action says to a peer; the action itself if it says nothing, or if it is one of the two that are gathered.
-pub(super) fn say(action: Action) -> Result<Word, Box<Action>> {
+/// What an action says to a peer; nothing if it is for somebody else, or if it is one of the two that are gathered.
+pub(super) fn say<P>(action: &Action<P>) -> Option<Word> {
     let (to, message, payload, order) = match action {
-        Action::Data { client, job, payload } => {
-            let message = ManagerMessage::Data { job, bytes: length(&payload) };
-            (client, message, Some(payload), Order::Keyed(job.0))
+        &Action::Data { client, job, ref payload } => {
+            let message = ManagerMessage::Data { job, bytes: length(payload) };
+            (client, message, Some(payload.clone()), Order::Keyed(job.0))
         }
-        Action::SystemMessage { to, id, from, content } => {
-            let message = ManagerMessage::SystemMessage { id, from, bytes: length(&content) };
-            (to, message, Some(content), Order::Free)
+        &Action::SystemMessage { to, id, from, ref content } => {
+            let message = ManagerMessage::SystemMessage { id, from, bytes: length(content) };
+            (to, message, Some(content.clone()), Order::Free)
         }
         Action::Accept { .. }
         | Action::Refuse { .. }
@@ -198,26 +206,26 @@ pub(super) fn say(action: Action) -> Result<Word, Box<Action>> {
             (to, message, None, order)
         }
     };
-    Ok(Word { to, message, payload, order })
+    Some(Word { to, message, payload, order })
 }
 
-fn say_to_client(action: Action) -> Result<(PeerId, ManagerMessage, Order), Box<Action>> {
-    Ok(match action {
+fn say_to_client<P>(action: &Action<P>) -> Option<(PeerId, ManagerMessage, Order)> {
+    Some(match *action {
         Action::Accept { client, through } => (client, ManagerMessage::Accepted { through }, Order::Free),
-        Action::Refuse { client, first, count, code, message, retry_after } => {
-            let retry_after_ms = millis(retry_after);
+        Action::Refuse { client, first, count, code, ref message, retry_after } => {
+            let (message, retry_after_ms) = (message.clone(), millis(retry_after));
             (client, ManagerMessage::Refused { first, count, code, message, retry_after_ms }, Order::Free)
         }
         Action::Progress { client, job, done, total } => {
             (client, ManagerMessage::Progress { job, done, total }, Order::Keyed(job.0))
         }
         Action::Restarted { client, job } => (client, ManagerMessage::Restarted { job }, Order::Keyed(job.0)),
-        other => return Err(Box::new(other)),
+        _ => return None,
     })
 }
 
-fn say_to_worker(action: Action) -> Result<(PeerId, ManagerMessage, Order), Box<Action>> {
-    Ok(match action {
+fn say_to_worker<P>(action: &Action<P>) -> Option<(PeerId, ManagerMessage, Order)> {
+    Some(match *action {
         Action::Cancel { worker, assignment } => {
             (worker, ManagerMessage::Cancel { assignment }, Order::Keyed(assignment.0))
         }
@@ -229,8 +237,8 @@ fn say_to_worker(action: Action) -> Result<(PeerId, ManagerMessage, Order), Box<
             (worker, ManagerMessage::Grant { assignment, bytes }, Order::Keyed(assignment.0))
         }
         Action::AcceptOffer { worker } => (worker, ManagerMessage::OfferAccepted, Order::Free),
-        Action::RefuseOffer { worker, message } => {
-            let code = ErrorCode::InvalidSlots;
+        Action::RefuseOffer { worker, ref message } => {
+            let (code, message) = (ErrorCode::InvalidSlots, message.clone());
             (worker, ManagerMessage::OfferRefused { code, message }, Order::Free)
         }
         // Nothing may follow it, so it follows everything.
@@ -238,15 +246,15 @@ fn say_to_worker(action: Action) -> Result<(PeerId, ManagerMessage, Order), Box<
         Action::SystemReport { to, id, sent_to, received_by } => {
             (to, ManagerMessage::SystemReport { id, sent_to, received_by }, Order::Free)
         }
-        other => return Err(Box::new(other)),
+        _ => return None,
     })
 }
 
 /// An execution as its worker hears of it.
-pub(super) fn execution(assign: &Assign) -> AssignedExecution<&str> {
+pub(super) fn execution<'a, P>(assign: &'a Assign<P>, payload: &[u8]) -> AssignedExecution<&'a str> {
     AssignedExecution {
         assignment: assign.assignment,
-        bytes: length(&assign.payload),
+        bytes: length(payload),
         attempt: assign.attempt,
         priority: assign.priority,
         run_limit_ms: limit_millis(assign.run_limit),
@@ -256,17 +264,21 @@ pub(super) fn execution(assign: &Assign) -> AssignedExecution<&str> {
     }
 }
 
-/// The end of a job as its client hears of it, and the bytes beside it.
-pub(super) fn outcome(job: proletariat_protocol::JobId, outcome: Outcome) -> (JobOutcome, Payload) {
-    let (outcome, payload) = match outcome {
-        Outcome::Result(payload) => (OutcomeKind::Result, payload),
-        Outcome::Error(code, payload) => (OutcomeKind::Error(code), payload),
+/// The end of a job as its client hears of it.
+pub(super) fn outcome<P>(
+    job: proletariat_protocol::JobId,
+    outcome: &Outcome<P>,
+    payload: &[u8],
+) -> JobOutcome {
+    let outcome = match outcome {
+        Outcome::Result(_) => OutcomeKind::Result,
+        Outcome::Error(code, _) => OutcomeKind::Error(*code),
     };
-    (JobOutcome { job, outcome, bytes: length(&payload) }, payload)
+    JobOutcome { job, outcome, bytes: length(payload) }
 }
 
 /// No payload in the manager is longer than the largest message it takes, which is below 4 GiB.
-fn length(payload: &Payload) -> u32 {
+fn length(payload: &[u8]) -> u32 {
     u32::try_from(payload.len()).expect("payloads are below 4 GiB")
 }
 

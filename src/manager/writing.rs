@@ -5,66 +5,83 @@ use super::boundary::faults;
 use super::boundary::{contain, vital};
 use super::driver::Driver;
 use super::liveness::Phase;
-use super::outgoing::Flushed;
+use super::outgoing::{ALONE_BYTES, Flushed};
 use super::translate::{self, Word};
 use crate::net::Order;
 use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{PeerId, Time};
-use proletariat_scheduler::{Action, Event, MANAGER, OutboxLevel};
+use proletariat_scheduler::{Action, Event, MANAGER, OutboxLevel, Parcel};
 use std::mem;
 use std::task::{Context, Poll};
 
 impl Driver {
     /// Does what the scheduler wants.
     #[inline]
-    pub(super) fn act(&mut self, action: Action, now: Time) {
+    pub(super) fn act(&mut self, action: &Action<Parcel>, now: Time) {
         match action {
             Action::Assign(assign) => {
                 let Some((place, session)) = self.connections.of(assign.worker) else { return };
                 if session.json.is_some() {
                     return self.assign_json(place, assign, now);
                 }
-                let execution = translate::execution(&assign);
-                session.outgoing.push_execution(&execution, &assign.payload, &mut self.pool);
+                let payload = self.scheduler.bytes(assign.payload);
+                let execution = translate::execution(assign, payload);
+                if payload.len() < ALONE_BYTES {
+                    session.outgoing.push_execution(&execution, payload, &mut self.pool);
+                } else {
+                    let payload = self.scheduler.payload(assign.payload);
+                    session.outgoing.push_execution_alone(&execution, payload, &mut self.pool);
+                }
                 if !mem::replace(&mut session.touched, true) {
                     self.touched.push(place);
                 }
             }
-            Action::Deliver { client, job, outcome } => {
+            &Action::Deliver { client, job, ref outcome } => {
                 let Some((place, session)) = self.connections.of(client) else { return };
                 if session.json.is_some() {
                     return self.deliver_json(place, job, outcome);
                 }
-                let (outcome, payload) = translate::outcome(job, outcome);
+                let parcel = *outcome.payload();
+                let payload = self.scheduler.bytes(parcel);
+                let outcome = translate::outcome(job, outcome, payload);
                 #[cfg(test)]
-                faults::say(&payload);
-                session.outgoing.push_outcome(outcome, payload, &mut self.pool);
+                faults::say(payload);
+                if session.outgoing.gathers(payload) {
+                    session.outgoing.push_outcome(&outcome, payload, &mut self.pool);
+                } else {
+                    session.outgoing.push_outcome_alone(
+                        outcome,
+                        self.scheduler.payload(parcel),
+                        &mut self.pool,
+                    );
+                }
                 if !mem::replace(&mut session.touched, true) {
                     self.touched.push(place);
                 }
             }
             Action::Notice(notice) => {
-                if !vital(|| self.notices.send(notice)) {
+                if !vital(|| self.notices.send(notice.clone())) {
                     self.scheduler.want_notices(false);
                 }
             }
             Action::ReleaseMemory => vital(|| self.release_memory()),
-            Action::Disconnect { peer, code, message, retry } => {
+            &Action::Disconnect { peer, code, ref message, retry } => {
                 let Some(place) = self.connections.find(peer) else { return };
                 if self.acceptor.may_log(now) {
                     tracing::info!(%peer, %code, message, "a session was ended");
                 }
+                let message = message.clone();
                 let word = ManagerMessage::Leaving { code, message, retry, retry_after_ms: 0 };
                 self.send_away(place, &word, now);
             }
-            Action::SystemReport { to: MANAGER, id, sent_to, received_by } => {
+            &Action::SystemReport { to: MANAGER, id, sent_to, received_by } => {
                 if let Some(report) = self.reports.remove(&id) {
                     // Who asked may have stopped waiting.
                     let _ = report.send((sent_to, received_by));
                 }
             }
             other => {
-                if let Ok(word) = translate::say(other) {
+                if let Some(word) = translate::say(other) {
                     self.say(&word);
                 }
             }

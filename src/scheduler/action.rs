@@ -6,8 +6,10 @@ use core::time::Duration;
 use proletariat_protocol::{AssignmentId, ErrorCode, JobId, MessageId, Payload, PeerId};
 
 /// Something to do, in this order. All of one `poll` belong together: connections are flushed after the last.
+///
+/// `P` is how the payloads of executions and results stand in it: themselves, or the [`Parcel`](crate::Parcel)s that name them.
 #[derive(Clone, Debug)]
-pub enum Action {
+pub enum Action<P = Payload> {
     /// Tell a client that all its jobs up to this one were accepted. At most one a client and burst.
     Accept {
         /// Whom.
@@ -37,7 +39,7 @@ pub enum Action {
         /// Which.
         job: JobId,
         /// How.
-        outcome: Outcome,
+        outcome: Outcome<P>,
     },
     /// Pass a partial result on.
     Data {
@@ -67,7 +69,7 @@ pub enum Action {
         job: JobId,
     },
     /// Give an execution to a worker.
-    Assign(Assign),
+    Assign(Assign<P>),
     /// Tell a worker to stop.
     Cancel {
         /// Whom.
@@ -151,7 +153,7 @@ pub enum Action {
 
 /// One execution for one worker.
 #[derive(Clone, Debug)]
-pub struct Assign {
+pub struct Assign<P = Payload> {
     /// To whom.
     pub worker: PeerId,
     /// Fresh.
@@ -169,16 +171,78 @@ pub struct Assign {
     /// Whether anybody wants data and progress.
     pub stream: bool,
     /// What to work on.
-    pub payload: Payload,
+    pub payload: P,
 }
 
 /// How a job ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome<P = Payload> {
     /// The handler's bytes.
-    Result(Payload),
+    Result(P),
     /// An error and a sentence about it.
-    Error(ErrorCode, Payload),
+    Error(ErrorCode, P),
+}
+
+impl<P> Action<P> {
+    /// The same with other words for its payloads.
+    pub fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> Action<Q> {
+        match self {
+            Self::Deliver { client, job, outcome } => {
+                Action::Deliver { client, job, outcome: outcome.map(payload) }
+            }
+            Self::Assign(assign) => Action::Assign(assign.map(payload)),
+            Self::Accept { client, through } => Action::Accept { client, through },
+            Self::Refuse { client, first, count, code, message, retry_after } => {
+                Action::Refuse { client, first, count, code, message, retry_after }
+            }
+            Self::Data { client, job, payload } => Action::Data { client, job, payload },
+            Self::Progress { client, job, done, total } => Action::Progress { client, job, done, total },
+            Self::Restarted { client, job } => Action::Restarted { client, job },
+            Self::Cancel { worker, assignment } => Action::Cancel { worker, assignment },
+            Self::SetRunLimit { worker, assignment, run_limit } => {
+                Action::SetRunLimit { worker, assignment, run_limit }
+            }
+            Self::Grant { worker, assignment, bytes } => Action::Grant { worker, assignment, bytes },
+            Self::AcceptOffer { worker } => Action::AcceptOffer { worker },
+            Self::RefuseOffer { worker, message } => Action::RefuseOffer { worker, message },
+            Self::ConfirmWithdrawal { worker } => Action::ConfirmWithdrawal { worker },
+            Self::SystemMessage { to, id, from, content } => Action::SystemMessage { to, id, from, content },
+            Self::SystemReport { to, id, sent_to, received_by } => {
+                Action::SystemReport { to, id, sent_to, received_by }
+            }
+            Self::Disconnect { peer, code, message, retry } => {
+                Action::Disconnect { peer, code, message, retry }
+            }
+            Self::Notice(notice) => Action::Notice(notice),
+            Self::ReleaseMemory => Action::ReleaseMemory,
+        }
+    }
+}
+
+impl<P> Assign<P> {
+    /// The same with another word for its payload.
+    pub fn map<Q>(self, map: impl FnOnce(P) -> Q) -> Assign<Q> {
+        let Self { worker, assignment, attempt, priority, kind, run_limit, rest, stream, payload } = self;
+        let payload = map(payload);
+        Assign { worker, assignment, attempt, priority, kind, run_limit, rest, stream, payload }
+    }
+}
+
+impl<P> Outcome<P> {
+    /// The bytes beside it.
+    pub fn payload(&self) -> &P {
+        match self {
+            Self::Result(payload) | Self::Error(_, payload) => payload,
+        }
+    }
+
+    /// The same with another word for its bytes.
+    pub fn map<Q>(self, map: impl FnOnce(P) -> Q) -> Outcome<Q> {
+        match self {
+            Self::Result(payload) => Outcome::Result(map(payload)),
+            Self::Error(code, payload) => Outcome::Error(code, map(payload)),
+        }
+    }
 }
 
 /// What `manager.events()` shows.

@@ -3,6 +3,7 @@
 use crate::action::{Action, Assign, Notice};
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
+use crate::passing::Parcel;
 use crate::records::{Assignment, Place, Run};
 use crate::tables::{AssignmentKey, ExecutionKey, PeerKey};
 use core::time::Duration;
@@ -12,7 +13,7 @@ impl Scheduler {
     /// Gives an execution to a worker that has room for it. The one place where a slot is taken.
     pub(crate) fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
         let (run_limit, end) = self.terms(execution);
-        let Self { work, peers, assignments, kinds, counts, payloads, actions, pools, gate, .. } = self;
+        let Self { work, peers, assignments, kinds, counts, actions, pools, gate, .. } = self;
         let row = &mut work[execution];
         let peer = &mut peers[worker];
         let clear = peer.level == OutboxLevel::Clear;
@@ -40,17 +41,20 @@ impl Scheduler {
         offer.assignments.push(key);
         offer.leaving.add(assignments, id, clear, counts.bursts);
         let (to, attempt) = (peer.id, u32::from(row.losses) + 1);
-        actions.push(Action::Assign(Assign {
-            worker: to,
-            assignment: id,
-            attempt,
-            priority: row.priority,
-            kind: kinds.name(row.kind).cloned(),
-            run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
-            rest: (end != Time::NEVER).then(|| end.since(now)),
-            // Who wants data may still join a run that is shared.
-            stream: row.flags.stream || row.flags.shared,
-            payload: payloads.payload(&row.payload),
+        // Made in its place: what is written field by field and moved at once makes a processor wait.
+        actions.extend(core::iter::once_with(|| {
+            Action::Assign(Assign {
+                worker: to,
+                assignment: id,
+                attempt,
+                priority: row.priority,
+                kind: kinds.name(row.kind).cloned(),
+                run_limit: (run_limit > 0).then(|| Duration::from_millis(u64::from(run_limit))),
+                rest: (end != Time::NEVER).then(|| end.since(now)),
+                // Who wants data may still join a run that is shared.
+                stream: row.flags.stream || row.flags.shared,
+                payload: Parcel::of(&row.payload),
+            })
         }));
         let (reports_start, looks) = (peer.abilities.reports_start, offer.start_alarm != Time::NEVER);
         // What a range could still take is one less now, by its meaning; if there are others, each has to be asked.

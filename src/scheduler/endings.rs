@@ -2,9 +2,11 @@
 
 use crate::action::{Action, Notice, Outcome};
 use crate::machine::Scheduler;
-use crate::records::{Execution, Job, Place};
+use crate::passing::Parcel;
+use crate::records::Place;
 use crate::tables::{ExecutionKey, JobKey, PeerKey};
-use proletariat_protocol::{ErrorCode, JobId, Payload, Time};
+use crate::work::{Caller, Remains};
+use proletariat_protocol::{ErrorCode, JobId, Time};
 
 /// Jobs of a client that left are removed in portions, so that a million of them do not hold up the others.
 const PURGE_JOBS: usize = 16_384;
@@ -27,20 +29,21 @@ impl Scheduler {
 
     /// Ends one job with an error; its execution goes on for whoever else waits for it.
     pub(crate) fn fail_job(&mut self, now: Time, job: JobKey, code: ErrorCode) {
-        let advice = Payload::from_static(code.advice().as_bytes());
-        let row = &self.work[job];
-        self.answer(row.client, row.number, Outcome::Error(code, advice));
+        let caller = Caller::of(&self.work[job]);
+        self.answer(caller, Outcome::Error(code, Parcel::advice(code)));
         self.drop_job(now, job);
     }
 
     /// A job is over, its row has gone: its client no longer has it, and is told how it ended.
-    fn end_job(&mut self, key: JobKey, job: &Job, outcome: Outcome) {
-        self.forget_job(key, job);
-        self.answer(job.client, job.number, outcome);
+    #[inline(always)]
+    fn end_job(&mut self, key: JobKey, caller: Caller, outcome: Outcome<Parcel>) {
+        self.forget_job(key, caller);
+        self.answer(caller, outcome);
     }
 
     /// Tells the client how its job ended.
-    fn answer(&mut self, client: PeerKey, number: u64, outcome: Outcome) {
+    #[inline(always)]
+    fn answer(&mut self, Caller { client, number }: Caller, outcome: Outcome<Parcel>) {
         self.counts.finished += 1;
         let client = &self.peers[client];
         if client.gone {
@@ -54,7 +57,7 @@ impl Scheduler {
             };
             self.notice(|| Notice::Finish { client, job: number, error });
         }
-        self.actions.push(Action::Deliver { client, job: number, outcome });
+        self.actions.extend(core::iter::once_with(|| Action::Deliver { client, job: number, outcome }));
     }
 
     pub(crate) fn caller(&self, job: JobKey) -> (proletariat_protocol::PeerId, JobId) {
@@ -74,7 +77,7 @@ impl Scheduler {
             self.unqueue(execution);
         }
         let job = self.work.remove_job(key);
-        self.forget_job(key, &job);
+        self.forget_job(key, Caller::of(&job));
         if alone {
             return self.drop_execution(now, execution);
         }
@@ -89,44 +92,52 @@ impl Scheduler {
     }
 
     /// A row went; what hung on it goes, too.
-    fn forget_job(&mut self, key: JobKey, job: &Job) {
-        self.peers[job.client].jobs.remove(job.number);
+    fn forget_job(&mut self, key: JobKey, Caller { client, number }: Caller) {
+        self.peers[client].jobs.remove(number);
         if !self.moved.is_empty() {
             self.moved.remove(&key);
         }
     }
 
     /// All jobs of an execution get the same outcome, and the execution is gone. Its assignment is the caller's business.
-    pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: Outcome) {
+    //
+    // What ends a run is inlined as a whole: between functions, an outcome goes through memory that was written a moment ago.
+    #[inline(always)]
+    pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: Outcome<Parcel>) {
         let (own, row) = self.work.pair(execution);
         let (is_own, waits) = (own.is_some(), !matches!(row.place(), Place::Assigned(_)));
         if waits {
             self.uncount_waiting(execution);
         }
-        if is_own {
-            let key = JobKey(execution.0);
-            let (job, row) = self.work.remove_both(key);
-            self.end_job(key, &job, outcome);
-            return self.forget(execution, row);
+        if !is_own {
+            return self.finish_shared(execution, outcome);
         }
+        let key = JobKey(execution.0);
+        let (caller, remains) = self.work.remove_both(key);
+        self.end_job(key, caller, outcome);
+        self.forget(execution, remains);
+    }
+
+    #[cold]
+    fn finish_shared(&mut self, execution: ExecutionKey, outcome: Outcome<Parcel>) {
         for key in self.jobs_of(execution) {
             let job = self.work.remove_job(key);
-            self.end_job(key, &job, outcome.clone());
+            self.end_job(key, Caller::of(&job), outcome);
         }
         self.forget_execution(execution);
     }
 
     /// The row goes, with what hangs on it.
     pub(crate) fn forget_execution(&mut self, execution: ExecutionKey) {
-        let row = self.work.remove_execution(execution);
-        self.forget(execution, row);
+        let remains = self.work.remove_execution(execution);
+        self.forget(execution, remains);
     }
 
-    fn forget(&mut self, execution: ExecutionKey, row: Execution) {
-        self.payloads.discard(row.payload);
-        self.aside.forget(execution, row.kind);
-        self.kinds.release(row.kind);
-        if row.flags.shared {
+    fn forget(&mut self, execution: ExecutionKey, Remains { payload, kind, shared }: Remains) {
+        self.payloads.discard(payload);
+        self.aside.forget(execution, kind);
+        self.kinds.release(kind);
+        if shared {
             self.similar.forget(execution);
         }
     }

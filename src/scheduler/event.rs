@@ -1,5 +1,6 @@
 //! What the world tells the scheduler. Named for what happened.
 
+use crate::passing::Received;
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::time::Duration;
@@ -12,7 +13,7 @@ use proletariat_protocol::{
 
 /// Something that happened. Whatever a peer may do wrong is legal here: the answer is an action.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum Event<'a> {
     /// A handshake is complete.
     Joined(Joined),
     /// A session ended: closed, silent for too long, or dropped by the driver.
@@ -77,7 +78,7 @@ pub enum Event {
         /// How.
         result: WorkResult,
         /// The result, or the handler's message.
-        payload: Payload,
+        payload: Received<'a>,
     },
     /// An execution comes back undone.
     HandedBack {
@@ -210,7 +211,7 @@ pub enum OutboxLevel {
     Paused,
 }
 
-impl Event {
+impl Event<'_> {
     /// Who it comes from; the manager's own number for what comes from nobody.
     pub(crate) fn peer(&self) -> PeerId {
         match self {

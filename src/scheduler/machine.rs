@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::deadlines::{Alarm, Deadlines};
 use crate::event::Event;
 use crate::ledger::{Admission, Borrowing, Sacred};
+use crate::passing::{Parcel, Passing};
 use crate::peers::Peers;
 use crate::records::{Assignment, Job};
 use crate::selector::{Random, Selector};
@@ -64,7 +65,8 @@ pub struct Scheduler {
     pub(crate) clean_up: crate::cleanup::CleanUp,
     pub(crate) counts: Counts,
     pub(crate) burst: Burst,
-    pub(crate) actions: Vec<Action>,
+    pub(crate) passing: Passing,
+    pub(crate) actions: Vec<Action<Parcel>>,
     pub(crate) draining: bool,
 }
 
@@ -155,13 +157,25 @@ impl Scheduler {
             clean_up: crate::cleanup::CleanUp::default(),
             counts: Counts::default(),
             burst: Burst::default(),
+            passing: Passing::default(),
             actions: Vec::new(),
             draining: false,
         }
     }
 
     /// Takes in what happened. Never fails: what a peer does wrong is answered with an action.
-    pub fn handle(&mut self, now: Time, event: Event) {
+    #[inline]
+    pub fn handle(&mut self, now: Time, event: Event<'_>) {
+        match event {
+            // The most frequent by far, so its parts go from hand to hand as they are.
+            Event::Finished { worker, assignment, result, payload } => {
+                self.finished(now, worker, assignment, result, payload);
+            }
+            other => self.take_in(now, other),
+        }
+    }
+
+    fn take_in(&mut self, now: Time, event: Event<'_>) {
         match event {
             Event::Joined(joined) => self.joined(now, joined),
             Event::Left { peer } => {
@@ -177,8 +191,7 @@ impl Scheduler {
         }
     }
 
-    #[inline]
-    fn handle_from_peer(&mut self, now: Time, event: Event) {
+    fn handle_from_peer(&mut self, now: Time, event: Event<'_>) {
         let Some(peer) = self.peers.find_speaker(event.peer()) else {
             return;
         };
@@ -195,9 +208,6 @@ impl Scheduler {
             Event::Offered { offer, .. } => self.offered(peer, &offer),
             Event::Withdrew { .. } => self.withdrew(peer),
             Event::Started { assignment, .. } => self.started(now, peer, assignment),
-            Event::Finished { assignment, result, payload, .. } => {
-                self.finished(now, peer, assignment, result, payload);
-            }
             Event::HandedBack { assignment, reason, .. } => self.handed_back(now, peer, assignment, reason),
             Event::Crashed { assignment, message, .. } => {
                 self.burst.losses.push(Loss::Crash(peer, assignment, message));
@@ -210,12 +220,26 @@ impl Scheduler {
             }
             Event::Confirmed { id, .. } => self.confirmed(peer, id),
             Event::Outbox { level, .. } => self.outbox(now, peer, level),
-            Event::Joined(_) | Event::Left { .. } | Event::Draining => {}
+            Event::Finished { .. } | Event::Joined(_) | Event::Left { .. } | Event::Draining => {}
         }
     }
 
     /// Ends the burst: what fell due, what was lost, dispatch; then everything to do is appended to `actions`.
     pub fn poll(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let mut named = Vec::new();
+        self.decide(now, &mut named);
+        actions.extend(named.into_iter().map(|action| action.map(|parcel| self.payload(parcel))));
+        self.settle();
+    }
+
+    /// The same for whoever copies payloads at once: the actions only name them. What they name can be asked for until the
+    /// next step; [`settle`](Self::settle) lets go of it before.
+    ///
+    /// # Panics
+    /// When the actions of an earlier step are still in the list.
+    pub fn decide(&mut self, now: Time, actions: &mut Vec<Action<Parcel>>) {
+        assert!(actions.is_empty(), "the actions of one step are carried out before the next is decided");
+        self.passing.begin();
         self.counts.bursts += 1;
         for (peer, first, count) in core::mem::take(&mut self.burst.aborts) {
             self.abort_jobs(now, peer, first, count);
@@ -234,12 +258,9 @@ impl Scheduler {
         self.refuse_to_wait(now);
         self.accept();
         self.clean_up(now);
-        if actions.is_empty() {
-            // The two lists change places from burst to burst: actions are large, and nothing is copied.
-            core::mem::swap(actions, &mut self.actions);
-        } else {
-            actions.append(&mut self.actions);
-        }
+        self.passing.end();
+        // The two lists change places from burst to burst: actions are large, and nothing is copied.
+        core::mem::swap(actions, &mut self.actions);
     }
 
     /// When [`poll`](Self::poll) is to be called if nothing happens before.

@@ -3,10 +3,11 @@
 use crate::action::{Action, Notice, Outcome};
 use crate::aside::{PAUSE_MILLIS_MIN, longer};
 use crate::machine::Scheduler;
+use crate::passing::{Parcel, Received};
 use crate::records::{Place, Run};
 use crate::run_limits::run_end;
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey, PeerKey};
-use proletariat_protocol::{AssignmentId, ErrorCode, HandBackReason, Payload, Time, WorkResult};
+use proletariat_protocol::{AssignmentId, ErrorCode, HandBackReason, Payload, PeerId, Time, WorkResult};
 
 /// Starts are reported up to 100 ms late, so the manager's idea of a run's end may be later than the worker's by this.
 const LATENESS_MILLIS: u64 = 250;
@@ -50,11 +51,14 @@ impl Scheduler {
     pub(crate) fn finished(
         &mut self,
         now: Time,
-        worker: PeerKey,
+        worker: PeerId,
         id: AssignmentId,
         result: WorkResult,
-        payload: Payload,
+        payload: Received<'_>,
     ) {
+        let Some(worker) = self.peers.find_speaker(worker) else {
+            return;
+        };
         let Some(key) = self.find_assignment(worker, id) else {
             return;
         };
@@ -68,11 +72,13 @@ impl Scheduler {
         self.release(key);
         let outcome = match result {
             WorkResult::Done if payload.len() as u64 <= self.config.payload_bytes_max => {
-                Outcome::Result(payload)
+                Outcome::Result(self.passing.put(payload))
             }
-            WorkResult::Failed => Outcome::Error(ErrorCode::WorkFailed, payload),
+            WorkResult::Failed => Outcome::Error(ErrorCode::WorkFailed, self.passing.put(payload)),
             // A handler that saw it coming says so in its own words.
-            WorkResult::TooLarge if !payload.is_empty() => Outcome::Error(ErrorCode::TooLarge, payload),
+            WorkResult::TooLarge if !payload.is_empty() => {
+                Outcome::Error(ErrorCode::TooLarge, self.passing.put(payload))
+            }
             WorkResult::Done | WorkResult::TooLarge | WorkResult::RunTimeout => error(ErrorCode::TooLarge),
         };
         self.finish_execution(execution, outcome);
@@ -277,9 +283,10 @@ impl Scheduler {
         }
         let advice = ErrorCode::Crash.advice();
         let text = if message.is_empty() {
-            Payload::from_static(advice.as_bytes())
+            Parcel::advice(ErrorCode::Crash)
         } else {
-            Payload::from(alloc::format!("{message}; {advice}").into_bytes())
+            let text = Payload::from(alloc::format!("{message}; {advice}").into_bytes());
+            self.passing.put(text.into())
         };
         for job in self.jobs_of(execution) {
             let (client, job) = self.caller(job);
@@ -289,6 +296,6 @@ impl Scheduler {
     }
 }
 
-fn error(code: ErrorCode) -> Outcome {
-    Outcome::Error(code, Payload::from_static(code.advice().as_bytes()))
+fn error(code: ErrorCode) -> Outcome<Parcel> {
+    Outcome::Error(code, Parcel::advice(code))
 }

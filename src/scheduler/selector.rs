@@ -171,6 +171,7 @@ impl<'a> Candidates<'a> {
         Some(self.found(pool, (spot, member, workers.weight(self.priority, spot))))
     }
 
+    #[inline(always)]
     fn found(&self, pool: PoolKey, (spot, member, free): (Spot, Member, u32)) -> Candidate {
         Candidate { worker: member.id, free, pool, spot, key: member.key, look: self.look }
     }

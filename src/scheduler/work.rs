@@ -6,7 +6,7 @@
 
 use crate::machine::Scheduler;
 use crate::records::{Execution, Job};
-use crate::tables::{ExecutionKey, JobKey, RowKey, Slab};
+use crate::tables::{ExecutionKey, JobKey, KindKey, PeerKey, RowKey, Slab, Stored};
 use core::ops::{Index, IndexMut};
 use smallvec::SmallVec;
 
@@ -24,6 +24,33 @@ pub(crate) const ROW_BYTES: usize = size_of::<Option<Row>>();
 pub(crate) struct Work {
     rows: Slab<RowKey, Row>,
     jobs: usize,
+}
+
+/// Who has to be told of a job that has gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) client: PeerKey,
+    pub(crate) number: u64,
+}
+
+impl Caller {
+    pub(crate) fn of(job: &Job) -> Self {
+        Self { client: job.client, number: job.number }
+    }
+}
+
+/// What hung on an execution that has gone.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    pub(crate) payload: Stored,
+    pub(crate) kind: KindKey,
+    pub(crate) shared: bool,
+}
+
+impl Remains {
+    fn of(execution: &mut Execution) -> Self {
+        Self { payload: execution.payload.take(), kind: execution.kind, shared: execution.flags.shared }
+    }
 }
 
 /// Jobs that wait for one execution, the earliest first. Nearly always it is one.
@@ -51,6 +78,7 @@ impl Work {
     }
 
     /// A job and the execution that is its own.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, job: Job, execution: Execution) -> JobKey {
         self.jobs += 1;
         JobKey(self.rows.insert(Row { job: Some(job), execution: Some(execution) }).0)
@@ -95,20 +123,25 @@ impl Work {
         job
     }
 
-    pub(crate) fn remove_execution(&mut self, key: ExecutionKey) -> Execution {
+    pub(crate) fn remove_execution(&mut self, key: ExecutionKey) -> Remains {
         let row = &mut self.rows[RowKey(key.0)];
-        let execution = row.execution.take().expect("an execution ends once");
+        let mut execution = row.execution.take().expect("an execution ends once");
         if row.job.is_none() {
             self.rows.remove(RowKey(key.0));
         }
-        execution
+        Remains::of(&mut execution)
     }
 
-    /// A job, and the execution that it has alone.
-    pub(crate) fn remove_both(&mut self, key: JobKey) -> (Job, Execution) {
-        let row = self.rows.remove(RowKey(key.0)).expect("a job ends once");
+    /// A job goes, and with it the execution that it has alone; what both leave behind.
+    #[inline(always)]
+    pub(crate) fn remove_both(&mut self, key: JobKey) -> (Caller, Remains) {
         self.jobs -= 1;
-        (row.job.expect("the row of a job"), row.execution.expect("its own execution"))
+        let parts = self.rows.remove_but(RowKey(key.0), |row| {
+            let job = row.job.as_ref().expect("the row of a job");
+            let execution = row.execution.as_mut().expect("its own execution");
+            (Caller::of(job), Remains::of(execution))
+        });
+        parts.expect("a job ends once")
     }
 
     pub(crate) fn executions(&self) -> impl Iterator<Item = (ExecutionKey, &Execution)> {

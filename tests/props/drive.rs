@@ -82,7 +82,7 @@ impl Pair<'_> {
         }
     }
 
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: Event<'_>) {
         self.note(|| format!("{event:?}"));
         self.model.handle(self.now, &event);
         self.scheduler.handle(self.now, event);
@@ -122,7 +122,7 @@ impl Pair<'_> {
         Ok(())
     }
 
-    fn event(&mut self, op: &Op) -> Option<Event> {
+    fn event(&mut self, op: &Op) -> Option<Event<'static>> {
         Some(match op.clone() {
             Op::Pass(_) => return None,
             Op::Join { instance, client, worker } => self.join(instance, client, worker),
@@ -160,7 +160,7 @@ impl Pair<'_> {
         })
     }
 
-    fn word_of_holder(&mut self, op: &Op) -> Option<Event> {
+    fn word_of_holder(&mut self, op: &Op) -> Option<Event<'static>> {
         let wanted = |a: &crate::model::Assignment| !a.stopping;
         Some(match *op {
             Op::Start(which) => {
@@ -169,7 +169,7 @@ impl Pair<'_> {
             }
             Op::Finish(which, result) => {
                 let (worker, assignment) = self.assignment(which, |_| true)?;
-                Event::Finished { worker, assignment, result, payload: self.payload(24) }
+                Event::Finished { worker, assignment, result, payload: self.payload(24).into() }
             }
             Op::HandBack(which, reason) => {
                 let (worker, assignment) = self.assignment(which, wanted)?;
@@ -196,10 +196,15 @@ impl Pair<'_> {
     }
 
     /// What nobody should listen to.
-    fn word(&mut self, worker: PeerId, assignment: AssignmentId, word: u64) -> Event {
+    fn word(&mut self, worker: PeerId, assignment: AssignmentId, word: u64) -> Event<'static> {
         match word {
             0 => Event::Started { worker, assignment },
-            1 => Event::Finished { worker, assignment, result: WorkResult::Done, payload: self.payload(9) },
+            1 => Event::Finished {
+                worker,
+                assignment,
+                result: WorkResult::Done,
+                payload: self.payload(9).into(),
+            },
             2 => Event::HandedBack {
                 worker,
                 assignment,
@@ -211,7 +216,7 @@ impl Pair<'_> {
         }
     }
 
-    fn join(&mut self, instance: u8, client: bool, worker: bool) -> Event {
+    fn join(&mut self, instance: u8, client: bool, worker: bool) -> Event<'static> {
         self.peers += 1;
         Event::Joined(Joined {
             peer: PeerId(self.peers),
@@ -223,7 +228,7 @@ impl Pair<'_> {
         })
     }
 
-    fn message(&mut self, by: u64, to: u64, timeout_ms: u64) -> Option<Event> {
+    fn message(&mut self, by: u64, to: u64, timeout_ms: u64) -> Option<Event<'static>> {
         let from = self.peer(by, |_| true)?;
         self.messages += 1;
         let to = match to {

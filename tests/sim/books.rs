@@ -110,7 +110,7 @@ impl Books {
     }
 
     /// What the brain is told.
-    pub fn told(&mut self, now: Time, event: &Event) {
+    pub fn told(&mut self, now: Time, event: &Event<'_>) {
         match event {
             Event::Joined(joined) => {
                 let session =
@@ -143,7 +143,7 @@ impl Books {
                     && held.wanted
                     && *result == proletariat_protocol::WorkResult::Done
                 {
-                    self.results.push(payload.clone());
+                    self.results.push(payload.clone().into_payload());
                     let waits =
                         |open: &Open| self.shares(open.tag) && open.tag == held.tag || open.job == held.job;
                     let all = self.open.iter().filter(|(_, open)| waits(open)).map(|(key, _)| *key);

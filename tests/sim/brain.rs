@@ -5,7 +5,7 @@ use proletariat_scheduler::{Action, Event, Scheduler, Status};
 
 /// The scheduler's own face.
 pub trait Brain {
-    fn handle(&mut self, now: Time, event: Event);
+    fn handle(&mut self, now: Time, event: Event<'_>);
     fn poll(&mut self, now: Time, actions: &mut Vec<Action>);
     fn next_deadline(&self) -> Option<Time>;
     fn audit(&self);
@@ -17,7 +17,7 @@ pub trait Brain {
 }
 
 impl Brain for Scheduler {
-    fn handle(&mut self, now: Time, event: Event) {
+    fn handle(&mut self, now: Time, event: Event<'_>) {
         Self::handle(self, now, event);
     }
 

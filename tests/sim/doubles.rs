@@ -195,7 +195,7 @@ impl Double {
 }
 
 impl Brain for Double {
-    fn handle(&mut self, now: Time, mut event: Event) {
+    fn handle(&mut self, now: Time, mut event: Event<'_>) {
         match &mut event {
             Event::Finished { worker, assignment, .. }
             | Event::HandedBack { worker, assignment, .. }

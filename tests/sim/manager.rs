@@ -129,14 +129,8 @@ impl Manager {
         self.brain.status(now)
     }
 
-    pub fn tell(&mut self, env: &mut Environment, event: Event) {
-        env.note(|| format!("manager is told {event:?}"));
-        env.books.told(env.now, &event);
-        if let Some(model) = &mut self.model {
-            model.handle(env.now, &event);
-        }
-        self.brain.handle(env.now, event);
-        env.wake(MANAGER, env.now);
+    pub fn tell(&mut self, env: &mut Environment, event: Event<'_>) {
+        tell(&mut *self.brain, self.model.as_mut(), env, event);
     }
 
     pub fn turn(&mut self, env: &mut Environment) {
@@ -213,9 +207,11 @@ impl Manager {
     fn hear(&mut self, env: &mut Environment, connection: u64, bytes: &[u8]) {
         let session = self.sessions.get_mut(&connection).expect("just read");
         let Some(speaker) = session.speaker else { return };
-        let (mut events, mut heards, mut wrong) = (Vec::new(), Vec::new(), None);
+        let (mut heards, mut wrong) = (Vec::new(), None);
+        let (brain, model) = (&mut *self.brain, &mut self.model);
         let mut sink = |message: PeerMessage, mut tail: Tail<'_>| {
-            match translate::hear(speaker, message, &mut tail, &mut |event| events.push(event)) {
+            let mut tell = |event: Event<'_>| tell(brain, model.as_mut(), env, event);
+            match translate::hear(speaker, message, &mut tail, &mut tell) {
                 Ok(heard) => heards.push(heard),
                 Err(why) => {
                     wrong = Some(why);
@@ -238,7 +234,6 @@ impl Manager {
             }
         }
         let leaves = matches!(session.liveness.phase, Phase::Closing(_));
-        events.into_iter().for_each(|event| self.tell(env, event));
         if leaves {
             self.part(env, connection);
         }
@@ -303,31 +298,38 @@ impl Manager {
         {
             env.books.violate("5, 6 the naive model", || why);
         }
-        actions.into_iter().for_each(|action| self.act(env, action));
+        actions.iter().for_each(|action| self.act(env, action));
     }
 
     fn session_of(&mut self, peer: PeerId) -> Option<&mut Session> {
         self.sessions.get_mut(self.places.get(&peer)?)
     }
 
-    fn act(&mut self, env: &mut Environment, action: Action) {
+    fn act(&mut self, env: &mut Environment, action: &Action) {
         match action {
             Action::Assign(assign) => {
                 if let Some(session) = self.session_of(assign.worker) {
-                    session.batch.push_execution(&translate::execution(&assign), &assign.payload);
+                    session
+                        .batch
+                        .push_execution(&translate::execution(assign, &assign.payload), &assign.payload);
                 }
             }
-            Action::Deliver { client, job, outcome } => {
-                let (outcome, payload) = translate::outcome(job, outcome);
+            &Action::Deliver { client, job, ref outcome } => {
+                let payload = outcome.payload();
+                let outcome = translate::outcome(job, outcome, payload);
                 let Some(session) = self.session_of(client) else { return };
                 let order = Order::Keyed(job.0);
-                session.push(&ManagerMessage::Outcomes { jobs: vec![outcome] }, &[payload], order);
+                session.push(
+                    &ManagerMessage::Outcomes { jobs: vec![outcome] },
+                    std::slice::from_ref(payload),
+                    order,
+                );
             }
-            Action::Disconnect { peer, code, message, retry } => {
-                self.send_away(env, peer, code, message, retry);
+            &Action::Disconnect { peer, code, ref message, retry } => {
+                self.send_away(env, peer, code, message.clone(), retry);
             }
             other => {
-                if let Ok(word) = translate::say(other)
+                if let Some(word) = translate::say(other)
                     && let Some(session) = self.session_of(word.to)
                 {
                     session.push(&word.message, word.payload.as_slice(), word.order);
@@ -398,4 +400,15 @@ pub fn write_some(env: &mut Environment, connection: u64, from: Side, outbox: &m
     let taken = env.write(connection, from, &bytes);
     outbox.advance(taken);
     taken > 0
+}
+
+/// Tells the brain, and all who look over its shoulder.
+fn tell(brain: &mut dyn Brain, model: Option<&mut Model>, env: &mut Environment, event: Event<'_>) {
+    env.note(|| format!("manager is told {event:?}"));
+    env.books.told(env.now, &event);
+    if let Some(model) = model {
+        model.handle(env.now, &event);
+    }
+    brain.handle(env.now, event);
+    env.wake(MANAGER, env.now);
 }

@@ -64,7 +64,7 @@ pub(super) struct Refused {
 /// What a dialect asks of its surroundings while it hears.
 pub(super) trait World {
     /// Something happened that the scheduler is to know.
-    fn tell(&mut self, event: Event);
+    fn tell(&mut self, event: Event<'_>);
     /// Why so many more jobs of a client, of so many bytes, would not be taken now.
     fn refusal(&self, client: PeerId, jobs: u64, bytes: u64) -> Option<Refused>;
     /// Whether the manager is stopping.

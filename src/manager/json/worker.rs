@@ -100,7 +100,12 @@ impl Dialect {
         if let Some(whole) = whole {
             world.failed(&payload, whole);
         }
-        world.tell(Event::Finished { worker: self.peer, assignment: run.assignment, result, payload });
+        world.tell(Event::Finished {
+            worker: self.peer,
+            assignment: run.assignment,
+            result,
+            payload: payload.into(),
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! The payloads of a message.
 
+use bytes::Buf;
 use proletariat_protocol::Payload;
 
 /// Payloads up to this size share a block, in bytes: for them, an allocation each would cost more than the copy.
@@ -59,6 +60,18 @@ impl<'a> Tail<'a> {
         };
         self.rest = rest;
         taken
+    }
+
+    /// The next payload where it lies, for whoever copies it at once.
+    ///
+    /// # Panics
+    /// When more is taken than the head states.
+    pub fn lend(&mut self, bytes: u32) -> &'a [u8] {
+        let bytes = usize::try_from(bytes).expect("an address space has at least 32 bits");
+        let (payload, rest) = self.rest.split_at(bytes);
+        self.block.advance(bytes.min(self.block.len()));
+        self.rest = rest;
+        payload
     }
 
     /// All payloads that are left, in one buffer.

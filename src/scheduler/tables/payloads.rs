@@ -6,7 +6,6 @@
 
 use super::{LargeKey, Slab};
 use alloc::vec::Vec;
-use bytes::BytesMut;
 use proletariat_protocol::{Payload, Payloads};
 
 /// Payloads up to this size are copied, in bytes.
@@ -19,8 +18,6 @@ const PLACE_BYTES: [usize; 22] = [
 ];
 /// The place of a payload is the number of its chunk and, in so many bits, the one within it: a chunk has 32,768 places at most.
 const PLACE_BITS: u32 = 15;
-/// Payloads on their way out share blocks of this size.
-const BLOCK_BYTES: usize = 16 * 1024;
 
 /// Where a payload is. It is given back once, so it is neither `Clone` nor `Copy`.
 #[derive(PartialEq, Eq, Debug)]
@@ -34,6 +31,16 @@ impl Stored {
     pub(crate) fn len(&self) -> usize {
         self.bytes as usize
     }
+
+    /// Hands it over; what stays is the empty one.
+    pub(crate) fn take(&mut self) -> Self {
+        core::mem::replace(self, Self { bytes: 0, place: 0 })
+    }
+
+    /// Its length and its place, for whoever wants to look at it while it is here.
+    pub(crate) fn whereabouts(&self) -> (u32, u32) {
+        (self.bytes, self.place)
+    }
 }
 
 /// All of them.
@@ -43,8 +50,6 @@ pub(crate) struct PayloadStore {
     large: Slab<LargeKey, Payload>,
     /// Bytes of all of them.
     bytes: u64,
-    /// Copies on their way out.
-    block: BytesMut,
 }
 
 /// Places of one size.
@@ -82,7 +87,7 @@ impl PayloadStore {
     pub(crate) fn new() -> Self {
         let places =
             |bytes| Places { bytes, most: CHUNK_BYTES / bytes, chunks: Vec::new(), with_room: Vec::new() };
-        Self { small: PLACE_BYTES.map(places), large: Slab::new(), bytes: 0, block: BytesMut::new() }
+        Self { small: PLACE_BYTES.map(places), large: Slab::new(), bytes: 0 }
     }
 
     /// Keeps a payload, which is one of these.
@@ -99,18 +104,20 @@ impl PayloadStore {
         Stored { bytes, place }
     }
 
-    /// The bytes, to be sent.
-    pub(crate) fn payload(&mut self, stored: &Stored) -> Payload {
-        match stored.len() {
-            0 => Payload::new(),
-            small @ 1..=SMALL_BYTES_MAX => {
-                if self.block.capacity() - self.block.len() < small {
-                    self.block.reserve(BLOCK_BYTES);
-                }
-                self.block.extend_from_slice(self.small[class_of(small)].get(stored.place, small));
-                self.block.split().freeze()
-            }
-            _ => self.large[LargeKey(stored.place)].clone(),
+    /// The payload that is so long, and in this place.
+    pub(crate) fn bytes_at(&self, bytes: u32, place: u32) -> &[u8] {
+        match bytes as usize {
+            0 => &[],
+            small @ 1..=SMALL_BYTES_MAX => self.small[class_of(small)].get(place, small),
+            _ => &self.large[LargeKey(place)],
+        }
+    }
+
+    /// The same with a buffer of its own: a large one shares that in which it is kept.
+    pub(crate) fn payload_at(&self, bytes: u32, place: u32) -> Payload {
+        match bytes as usize {
+            0..=SMALL_BYTES_MAX => Payload::copy_from_slice(self.bytes_at(bytes, place)),
+            _ => self.large[LargeKey(place)].clone(),
         }
     }
 
@@ -140,7 +147,6 @@ impl PayloadStore {
 
     /// Gives back what was only needed for a crowd.
     pub(crate) fn shrink(&mut self) {
-        self.block = BytesMut::new();
         self.large.shrink();
         for places in &mut self.small {
             if places.chunks.iter().all(|chunk| chunk.live == 0) {
@@ -216,6 +222,13 @@ mod tests {
         stored.expect("there is one")
     }
 
+    fn payload(payloads: &PayloadStore, stored: &Stored) -> Payload {
+        let (bytes, place) = stored.whereabouts();
+        let payload = payloads.payload_at(bytes, place);
+        assert_eq!(payload, payloads.bytes_at(bytes, place));
+        payload
+    }
+
     #[test]
     fn a_place_is_as_large_as_its_payload_or_a_little_larger() {
         for bytes in 1..=SMALL_BYTES_MAX {
@@ -233,7 +246,7 @@ mod tests {
         payloads.shrink();
         assert!(payloads.small[3].chunks.is_empty());
         let stored = store(&mut payloads, b"again");
-        assert_eq!(payloads.payload(&stored), &b"again"[..]);
+        assert_eq!(payload(&payloads, &stored), &b"again"[..]);
     }
 
     #[test]
@@ -242,7 +255,7 @@ mod tests {
         let two: Payloads = [vec_of(2_000), vec_of(90_000)].into_iter().collect();
         let addresses: Vec<*const u8> = two.iter().map(<[u8]>::as_ptr).collect();
         let stored: Vec<Stored> = two.iter().map(|payload| payloads.store(payload, &two)).collect();
-        let out: Vec<Payload> = stored.iter().map(|stored| payloads.payload(stored)).collect();
+        let out: Vec<Payload> = stored.iter().map(|stored| payload(&payloads, stored)).collect();
         assert_ne!(out[0].as_ptr(), addresses[0], "it would keep 90,000 bytes alive");
         assert_eq!(out[1].as_ptr(), addresses[1]);
     }
@@ -261,11 +274,11 @@ mod tests {
                 kept.push((store(&mut payloads, &bytes), bytes));
                 if leaves {
                     let (stored, bytes) = kept.swap_remove(n * 7 % kept.len());
-                    prop_assert_eq!(payloads.payload(&stored), &bytes[..]);
+                    prop_assert_eq!(payload(&payloads, &stored), &bytes[..]);
                     payloads.discard(stored);
                 }
                 for (stored, bytes) in &kept {
-                    prop_assert_eq!(payloads.payload(stored), &bytes[..]);
+                    prop_assert_eq!(payload(&payloads, stored), &bytes[..]);
                 }
             }
             prop_assert_eq!(payloads.len(), kept.iter().filter(|(_, bytes)| !bytes.is_empty()).count());

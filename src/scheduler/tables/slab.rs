@@ -48,11 +48,13 @@ impl<K: Key, T> Slab<K, T> {
         self.live
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, row: T) -> K {
         self.insert_with(|_| row)
     }
 
     /// Inserts a row that knows its key.
+    #[inline(always)]
     pub(crate) fn insert_with(&mut self, row: impl FnOnce(K) -> T) -> K {
         let at = self.chunk_with_room();
         let chunk = &mut self.chunks[at];
@@ -74,10 +76,16 @@ impl<K: Key, T> Slab<K, T> {
         key
     }
 
+    #[inline]
     fn chunk_with_room(&mut self) -> usize {
-        if let Some(&at) = self.with_room.last() {
-            return at as usize;
+        match self.with_room.last() {
+            Some(&at) => at as usize,
+            None => self.new_chunk(),
         }
+    }
+
+    #[cold]
+    fn new_chunk(&mut self) -> usize {
         let at = self.chunks.len();
         self.chunks.push(Chunk { listed: true, ..Chunk::new() });
         self.with_room.push(u32::try_from(at).expect("fewer chunks than rows"));
@@ -94,11 +102,31 @@ impl<K: Key, T> Slab<K, T> {
         self.chunks.get_mut(index / CHUNK_ROWS)?.rows.get_mut(index % CHUNK_ROWS)?.as_mut()
     }
 
+    #[inline(always)]
     pub(crate) fn remove(&mut self, key: K) -> Option<T> {
         let index = key.index() as usize;
-        let at = index / CHUNK_ROWS;
-        let chunk = self.chunks.get_mut(at)?;
+        let chunk = self.chunks.get_mut(index / CHUNK_ROWS)?;
         let row = chunk.rows.get_mut(index % CHUNK_ROWS)?.take()?;
+        self.vacated(index);
+        Some(row)
+    }
+
+    /// Removes a row of which a part is still needed; the row itself is not moved.
+    #[inline(always)]
+    pub(crate) fn remove_but<R>(&mut self, key: K, part: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let index = key.index() as usize;
+        let place = self.chunks.get_mut(index / CHUNK_ROWS)?.rows.get_mut(index % CHUNK_ROWS)?;
+        let part = part(place.as_mut()?);
+        *place = None;
+        self.vacated(index);
+        Some(part)
+    }
+
+    /// A row has gone from its place.
+    #[inline(always)]
+    fn vacated(&mut self, index: usize) {
+        let at = index / CHUNK_ROWS;
+        let chunk = &mut self.chunks[at];
         chunk.live -= 1;
         self.live -= 1;
         if chunk.live == 0 && at > 0 {
@@ -111,7 +139,6 @@ impl<K: Key, T> Slab<K, T> {
             chunk.listed = true;
             self.with_room.push(u32::try_from(at).expect("fewer chunks than rows"));
         }
-        Some(row)
     }
 
     /// An empty table holds nothing: what it keeps for its next row lies among what a crowd has left, and keeps that from going.

@@ -318,7 +318,7 @@ fn a_run_limit_follows_the_jobs_that_wait() {
         worker,
         assignment: assigned.assignment,
         result: WorkResult::RunTimeout,
-        payload: Payload::new(),
+        payload: Payload::new().into(),
     });
     assert_eq!(world.errors(client), [(1, ErrorCode::RunTimeout)]);
     assert!(world.scheduler.is_idle());

@@ -112,7 +112,7 @@ fn executions_that_avoid_a_worker_come_back_one_by_one() {
         while done < crowd {
             let actions = poll(&mut world);
             for Assign { assignment, .. } in assigned(&actions) {
-                let payload = Payload::new();
+                let payload = Payload::new().into();
                 tell(&mut world, Event::Finished { worker, assignment, result: WorkResult::Done, payload });
                 done += 1;
             }

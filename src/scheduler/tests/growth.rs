@@ -69,7 +69,7 @@ impl Fleet {
                         worker: assign.worker,
                         assignment: assign.assignment,
                         result: WorkResult::Done,
-                        payload: Payload::from_static(b"y"),
+                        payload: Payload::from_static(b"y").into(),
                     });
                 }
             }

@@ -133,7 +133,7 @@ fn a_shared_run_that_was_stopped_at_the_limit_of_one_is_not_begun_again_for_who_
         worker,
         assignment,
         result: WorkResult::RunTimeout,
-        payload: Payload::new(),
+        payload: Payload::new().into(),
     });
     assert_eq!(world.errors(short), [(0, ErrorCode::RunTimeout)]);
     assert_eq!(world.errors(once), [(0, ErrorCode::Crash)]);

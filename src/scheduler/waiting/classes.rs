@@ -80,6 +80,7 @@ impl Class {
     }
 
     /// Who has a unit of weight in a range of this class.
+    #[inline(always)]
     fn drawn(&self, class: u32, tree: &WeightTree, at: u64) -> (Spot, Member, u32) {
         let (place, _) = tree.at_weight(at);
         let member = self.members[place].expect("who has weight is here");
@@ -261,6 +262,7 @@ impl Classes {
     }
 
     /// Who has the unit of weight that `draw` picks, below the total; with all the weight there. `None` if nobody has any.
+    #[inline(always)]
     pub(crate) fn draw(&self, priority: u32, draw: impl FnOnce(u64) -> u64) -> Option<(Spot, Member, u32)> {
         // Nearly always there is one class.
         if let (&[class], None) = (&self.loose[..], &self.index) {

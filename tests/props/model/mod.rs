@@ -80,7 +80,7 @@ impl Model {
     }
 
     /// The world tells.
-    pub fn handle(&mut self, now: Time, event: &Event) {
+    pub fn handle(&mut self, now: Time, event: &Event<'_>) {
         self.now = now;
         match event.clone() {
             Event::Joined(joined) => self.joined(joined),
@@ -94,7 +94,7 @@ impl Model {
             Event::Withdrew { worker } => self.withdrew(worker),
             Event::Started { worker, assignment } => self.started(worker, assignment),
             Event::Finished { worker, assignment, result, payload } => {
-                self.finished(worker, assignment, result, payload);
+                self.finished(worker, assignment, result, payload.into_payload());
             }
             Event::HandedBack { worker, assignment, reason } => self.handed_back(worker, assignment, reason),
             Event::Crashed { worker, assignment, .. } => {

@@ -48,7 +48,7 @@ struct Around<'a> {
 }
 
 impl World for Around<'_> {
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: Event<'_>) {
         self.scheduler.handle(self.now, event);
     }
 
@@ -132,7 +132,7 @@ impl House {
     }
 
     /// Tells the scheduler what a native peer said.
-    pub(in crate::manager::json) fn tell(&mut self, event: Event) {
+    pub(in crate::manager::json) fn tell(&mut self, event: Event<'_>) {
         self.told = true;
         self.scheduler.handle(self.now, event);
     }
@@ -174,7 +174,7 @@ impl House {
         for _ in 0..8 {
             let mut actions = Vec::new();
             self.scheduler.poll(self.now, &mut actions);
-            actions.into_iter().for_each(|action| self.act(action));
+            actions.iter().for_each(|action| self.act(action));
             self.failures.clear();
             self.scheduler.audit();
             self.answer_questions();
@@ -202,29 +202,34 @@ impl House {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: &Action) {
         match action {
             Action::Assign(assign) => {
                 let (worker, assignment) = (assign.worker, assign.assignment);
                 let (client, job) = self.scheduler.caller_of(assignment).unwrap();
                 let Some(dialect) = self.dialect(worker) else { return };
                 let name = JobName { client, job };
-                if !dialect.say_execution(&translate::execution(&assign), name, &assign.payload) {
+                if !dialect.say_execution(
+                    &translate::execution(assign, &assign.payload),
+                    name,
+                    &assign.payload,
+                ) {
                     let result = WorkResult::TooLarge;
-                    self.tell(Event::Finished { worker, assignment, result, payload: Payload::new() });
+                    self.tell(Event::Finished { worker, assignment, result, payload: Payload::new().into() });
                 }
             }
-            Action::Deliver { client, job, outcome } => {
-                let (outcome, payload) = translate::outcome(job, outcome);
+            &Action::Deliver { client, job, ref outcome } => {
+                let payload = outcome.payload();
+                let outcome = translate::outcome(job, outcome, payload);
                 let whole = self.failures.get(&(payload.as_ptr().addr(), payload.len()));
                 let whole = whole.map(|(_, whole)| whole.clone());
                 match self.dialect(client) {
-                    Some(dialect) => dialect.say_outcome(&outcome, &payload, whole.as_ref()),
-                    None => self.native.push((job, String::from_utf8_lossy(&payload).into_owned())),
+                    Some(dialect) => dialect.say_outcome(&outcome, payload, whole.as_ref()),
+                    None => self.native.push((job, String::from_utf8_lossy(payload).into_owned())),
                 }
             }
             other => {
-                let Ok(word) = translate::say(other) else { return };
+                let Some(word) = translate::say(other) else { return };
                 if let Some(dialect) = self.dialect(word.to) {
                     dialect.say(&word.message, word.payload.as_ref());
                 }

@@ -104,7 +104,7 @@ impl World {
 
     pub(crate) fn finish(&mut self, assigned: &Assign, result: &'static str) {
         let (worker, assignment) = (assigned.worker, assigned.assignment);
-        let payload = Payload::from_static(result.as_bytes());
+        let payload = Payload::from_static(result.as_bytes()).into();
         self.tell(Event::Finished { worker, assignment, result: WorkResult::Done, payload });
     }
 
