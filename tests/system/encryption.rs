@@ -1,36 +1,11 @@
 //! TLS: who speaks it and who does not, certificates of both sides, and their change.
 
-use crate::harness::{Ended, Manager, Running, Test, Way, connect, read_to_end, until};
+use crate::harness::{Certificates, Ended, Manager, Running, Test, Way, connect, read_to_end, until};
 use rustix::process::Signal;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::time::Instant;
-
-/// Files as `manager certificate new` makes them.
-struct Certificates(PathBuf);
-
-impl Certificates {
-    fn new(test: &Test, name: &str) -> Self {
-        let folder = test.path(name);
-        let words = ["certificate", "new", folder.to_str().unwrap(), "broker.example", "127.0.0.1"];
-        let made = test.run("manager", &words).expect(0).text();
-        assert_eq!(made.lines().count(), 5, "{made}");
-        for path in made.lines() {
-            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600, "{path}");
-        }
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    fn of_manager(&self) -> [(&'static str, String); 2] {
-        [("tls_cert", self.path("manager.pem")), ("tls_key", self.path("manager.key"))]
-    }
-}
 
 fn borrowed<'a>(options: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
     options.iter().map(|(name, value)| (*name, value.as_str())).collect()

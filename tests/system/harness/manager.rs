@@ -1,7 +1,7 @@
 //! A manager, and the ways to give options to an executable.
 
 use super::raw::{ADMIN, Greeted, Peer, hello};
-use super::{Ended, Running, Test, until};
+use super::{Ended, Running, Test, Trust, Wire, until};
 use proletariat_protocol::handshake::Roles;
 use proletariat_protocol::{Offer, Payload};
 use serde_json::Value;
@@ -63,6 +63,8 @@ pub(crate) struct Manager<'a> {
     test: &'a Test,
     pub(crate) process: Running,
     pub(crate) port: u16,
+    /// Where raw peers have to speak TLS: whom they trust.
+    pub(crate) trust: Option<Trust>,
 }
 
 impl<'a> Manager<'a> {
@@ -84,7 +86,7 @@ impl<'a> Manager<'a> {
             listening_port(&process.err())
         });
         test.remember_port(port);
-        Self { test, process, port }
+        Self { test, process, port, trust: None }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -130,7 +132,7 @@ impl<'a> Manager<'a> {
 
     /// A peer that speaks the bare wire.
     pub(crate) fn peer(&self, roles: Roles) -> Peer {
-        match Peer::try_join(self.address(), &hello(roles)) {
+        match Peer::try_join_over(Wire::to(self.address(), self.trust.as_ref()), &hello(roles)) {
             Greeted::Welcome(peer) => *peer,
             Greeted::Refused(refusal) => panic!("{refusal:?}"),
         }

@@ -11,6 +11,7 @@ mod manager;
 mod network;
 mod process;
 mod raw;
+mod wire;
 
 pub(crate) use chance::{Chance, time_of};
 pub(crate) use crowd::Crowd;
@@ -18,7 +19,8 @@ pub(crate) use feeder::Feeder;
 pub(crate) use manager::{Manager, Way};
 pub(crate) use network::{Direction, Site, in_network};
 pub(crate) use process::{Ended, Running};
-pub(crate) use raw::{CLIENT, Greeted, Peer, WORKER, connect, greeting, hello, read_to_end};
+pub(crate) use raw::{CLIENT, Greeted, Peer, WORKER, greeting, hello, read_to_end};
+pub(crate) use wire::{Certificates, Encrypted, Trust, Wire, connect};
 
 use process::executable;
 use rustix::process::{Pid, Resource, Rlimit, setrlimit, test_kill_process_group};

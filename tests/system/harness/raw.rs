@@ -1,6 +1,7 @@
 //! A peer that speaks the bare wire, one step at a time, for what a real client or worker would never do.
 
 use super::LIMIT;
+use super::wire::Wire;
 use bytes::BytesMut;
 use proletariat::net::{Inbox, Order, Outbox, Tail};
 use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, Refusal, Roles};
@@ -26,7 +27,7 @@ pub(crate) type Heard = (ManagerMessage, Vec<Payload>);
 
 #[derive(Debug)]
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Wire,
     inbox: Inbox,
     heard: VecDeque<Heard>,
     /// Outcomes that came and nobody has asked for.
@@ -66,14 +67,6 @@ impl Outcome {
     }
 }
 
-pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    stream.set_write_timeout(Some(LIMIT)).unwrap();
-    stream
-}
-
 /// Everything until the other side closes.
 pub(crate) fn read_to_end(mut stream: &TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -99,7 +92,11 @@ pub(crate) fn greeting(hello: &Hello) -> Vec<u8> {
 
 impl Peer {
     pub(crate) fn try_join(address: SocketAddr, hello: &Hello) -> Greeted {
-        let mut stream = connect(address);
+        Self::try_join_over(Wire::to(address, None), hello)
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) fn try_join_over(mut stream: Wire, hello: &Hello) -> Greeted {
         stream.write_all(&greeting(hello)).unwrap();
         let mut preamble = [0; PREAMBLE_BYTES];
         stream.read_exact(&mut preamble).unwrap();
@@ -124,7 +121,8 @@ impl Peer {
 
     /// Its stream, what is known of it, and what came and nobody has heard: for who goes on in another way.
     pub(crate) fn into_parts(self) -> (TcpStream, Inbox, VecDeque<Heard>) {
-        (self.stream, self.inbox, self.heard)
+        let Wire::Plain(stream) = self.stream else { panic!("it speaks TLS") };
+        (stream, self.inbox, self.heard)
     }
 
     pub(crate) fn say(&mut self, message: &PeerMessage, payloads: &[&[u8]]) {
@@ -191,9 +189,9 @@ impl Peer {
     pub(crate) fn hears_nothing_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            self.stream.set_read_timeout(Some(left)).unwrap();
-            let waiting = self.heard.is_empty() && self.stream.peek(&mut [0]).is_err();
-            self.stream.set_read_timeout(Some(LIMIT)).unwrap();
+            self.stream.tcp().set_read_timeout(Some(left)).unwrap();
+            let waiting = self.heard.is_empty() && self.stream.tcp().peek(&mut [0]).is_err();
+            self.stream.tcp().set_read_timeout(Some(LIMIT)).unwrap();
             if !waiting {
                 match self.try_hear() {
                     Some((ManagerMessage::Ping, _)) => self.say(&PeerMessage::Pong, &[]),

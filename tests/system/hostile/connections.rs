@@ -21,6 +21,7 @@ fn slow_handshakes_end_with_their_time() {
     let storm = Storm {
         name: "slow handshakes",
         options: &["--handshake-timeout", "500ms"],
+        certificates: None,
         bound: TURN_BYTES + crowd as u64 * 2 * CONNECTION_BYTES,
         attackers: 2,
     };
@@ -57,6 +58,7 @@ fn floods_of_logins_leave_nothing_behind() {
     let storm = Storm {
         name: "flood of logins",
         options: &[],
+        certificates: None,
         bound: TURN_BYTES + 1_024 * CONNECTION_BYTES,
         attackers: 2,
     };
@@ -72,6 +74,7 @@ fn guessing_tokens_costs_nobody_else_anything() {
     let storm = Storm {
         name: "oversized tokens",
         options: &["--max-connections-per-address", "64"],
+        certificates: None,
         bound: TURN_BYTES + 1_024 * CONNECTION_BYTES,
         attackers: 2,
     };
@@ -105,6 +108,7 @@ fn idle_crowds_cost_little_each() {
     let storm = Storm {
         name: if scale.full { "10,000 idle connections" } else { "1,000 idle connections" },
         options: &options,
+        certificates: None,
         bound: TURN_BYTES + 2 * crowd as u64 * CONNECTION_BYTES,
         attackers: 2,
     };

@@ -54,6 +54,7 @@ fn lengths_that_lie_are_not_believed() {
     let storm = Storm {
         name: "giant, lying and empty lengths",
         options: &[],
+        certificates: None,
         bound: TURN_BYTES + 1_024 * CONNECTION_BYTES,
         attackers: 2,
     };
@@ -83,6 +84,7 @@ fn frames_that_do_not_get_on_end_their_session() {
     let storm = Storm {
         name: "slow frames",
         options: &["--frame-timeout", "500ms"],
+        certificates: None,
         bound: TURN_BYTES + 2 * crowd as u64 * CONNECTION_BYTES,
         attackers: 2,
     };
@@ -115,6 +117,7 @@ fn messages_that_are_never_completed_share_one_bound() {
         name: "messages without an end",
         options: &["--max-incomplete-bytes", "64MiB"],
         // The bound counts what is reserved; a buffer that grows is there twice for a moment.
+        certificates: None,
         bound: TURN_BYTES + FREED_BYTES + (64 + 20) * MIB + 1_024 * CONNECTION_BYTES,
         attackers: 2,
     };

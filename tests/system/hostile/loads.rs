@@ -25,6 +25,7 @@ fn floods_of_jobs_end_at_the_bounds_of_the_queue() {
         name: "flood of jobs",
         options: &["--max-queued-bytes", "64MiB", "--max-queued-jobs", "200999"],
         // A job costs 150 bytes beside its payload.
+        certificates: None,
         bound: TURN_BYTES + FREED_BYTES + 64 * MIB + 200_000 * 150,
         attackers: 2,
     };
@@ -56,6 +57,7 @@ fn taking_back_has_a_rate() {
     let storm = Storm {
         name: "push and abort",
         options: &["--max-aborts-per-second", "5000"],
+        certificates: None,
         bound: TURN_BYTES + 3 * 10 * PER_SECOND * 150,
         attackers: 3,
     };
@@ -119,6 +121,7 @@ fn who_reads_nothing_is_dropped_and_holds_no_more_than_it_may() {
         name: "peers that do not read",
         options: &["--outbox-stall", "500ms", "--max-outbox-bytes", "16MiB", "--max-outboxes-bytes", "48MiB"],
         // Messages of the turn in which a bound is reached are there beside it.
+        certificates: None,
         bound: TURN_BYTES + FREED_BYTES + (48 + 16) * MIB,
         attackers: 3,
     };

@@ -4,6 +4,7 @@
 //! `docs/robustness.md`.
 
 mod connections;
+mod encrypted;
 mod frames;
 mod loads;
 mod storm;

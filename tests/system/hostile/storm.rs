@@ -1,6 +1,6 @@
 //! One storm: a manager with bounds, attackers for some seconds, and a good client all the while.
 
-use crate::harness::{CLIENT, Manager, Peer, Test, let_time_pass};
+use crate::harness::{CLIENT, Certificates, Manager, Peer, Test, let_time_pass};
 use proletariat_protocol::{JobOptions, Offer};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -64,6 +64,8 @@ impl Attacker<'_> {
 pub(super) struct Storm<'a> {
     pub(super) name: &'a str,
     pub(super) options: &'a [&'a str],
+    /// Those of the manager, where all speak TLS.
+    pub(super) certificates: Option<&'a Certificates>,
     /// What the options allow the manager to hold for it, in bytes.
     pub(super) bound: u64,
     pub(super) attackers: usize,
@@ -123,7 +125,7 @@ impl Storm<'_> {
         scale: Scale,
         attack: impl Fn(&Attacker<'_>) -> u64 + Sync,
     ) -> Outcome<'a> {
-        let manager = test.manager(self.options);
+        let manager = self.manager(test);
         let mut good = Good::join(&manager);
         let begun = Instant::now();
         let quiet = good.jobs_while(|| begun.elapsed() < Duration::from_millis(500));
@@ -143,6 +145,16 @@ impl Storm<'_> {
         }
         assert_eq!(manager.count("connection_faults"), 0, "{}", manager.process.err());
         Outcome { manager, tries }
+    }
+
+    fn manager<'t>(&self, test: &'t Test) -> Manager<'t> {
+        let Some(certificates) = self.certificates else { return test.manager(self.options) };
+        let files =
+            certificates.of_manager().map(|(name, path)| format!("--{}={path}", name.replace('_', "-")));
+        let files = files.iter().map(String::as_str);
+        let mut manager = test.manager(&files.chain(self.options.iter().copied()).collect::<Vec<_>>());
+        manager.trust = Some(certificates.trust());
+        manager
     }
 
     /// Attackers for some seconds, and what the good client has of them.
