@@ -75,8 +75,10 @@ impl Scheduler {
 
     /// The one place where a slot is given back. Tells the state in which the assignment was.
     pub(crate) fn release(&mut self, key: AssignmentKey) -> Run {
-        let Assignment { worker, slot, kind, state, position, .. } =
-            self.assignments.remove(key).expect("an assignment is released once");
+        let (worker, slot, kind, state, position) = self.assignments.take_apart(key, |row| {
+            let Assignment { worker, slot, kind, state, position, .. } = row;
+            (worker, slot, kind, state, position)
+        });
         self.kinds.release(kind);
         if !self.streams.is_empty() {
             self.streams.remove(&key);

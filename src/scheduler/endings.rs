@@ -5,8 +5,8 @@ use crate::machine::Scheduler;
 use crate::passing::Parcel;
 use crate::records::Place;
 use crate::tables::{ExecutionKey, JobKey, PeerKey};
-use crate::work::{Caller, Remains};
-use proletariat_protocol::{ErrorCode, JobId, Time};
+use crate::work::Caller;
+use proletariat_protocol::{ErrorCode, JobId, PeerId, Time};
 
 /// Jobs of a client that left are removed in portions, so that a million of them do not hold up the others.
 const PURGE_JOBS: usize = 16_384;
@@ -34,33 +34,25 @@ impl Scheduler {
         self.drop_job(now, job);
     }
 
-    /// A job is over, its row has gone: its client no longer has it, and is told how it ended.
-    #[inline(always)]
-    fn end_job(&mut self, key: JobKey, caller: Caller, outcome: Outcome<Parcel>) {
-        self.forget_job(key, caller);
-        self.answer(caller, outcome);
-    }
-
-    /// Tells the client how its job ended.
-    #[inline(always)]
+    /// Tells the client how its job ended, whose row has gone or is about to go.
     fn answer(&mut self, Caller { client, number }: Caller, outcome: Outcome<Parcel>) {
         self.counts.finished += 1;
         let client = &self.peers[client];
         if client.gone {
             return;
         }
-        let (client, number) = (client.id, JobId(number));
+        let (client, job) = (client.id, JobId(number));
         if self.config.notices {
-            let error = match &outcome {
+            let error = match outcome {
                 Outcome::Result(_) => None,
-                Outcome::Error(code, _) => Some(*code),
+                Outcome::Error(code, _) => Some(code),
             };
-            self.notice(|| Notice::Finish { client, job: number, error });
+            self.notice(|| Notice::Finish { client, job, error });
         }
-        self.actions.extend(core::iter::once_with(|| Action::Deliver { client, job: number, outcome }));
+        self.actions.push(Action::Deliver { client, job, outcome });
     }
 
-    pub(crate) fn caller(&self, job: JobKey) -> (proletariat_protocol::PeerId, JobId) {
+    pub(crate) fn caller(&self, job: JobKey) -> (PeerId, JobId) {
         let job = &self.work[job];
         (self.peers[job.client].id, JobId(job.number))
     }
@@ -100,44 +92,46 @@ impl Scheduler {
     }
 
     /// All jobs of an execution get the same outcome, and the execution is gone. Its assignment is the caller's business.
-    //
-    // What ends a run is inlined as a whole: between functions, an outcome goes through memory that was written a moment ago.
-    #[inline(always)]
     pub(crate) fn finish_execution(&mut self, execution: ExecutionKey, outcome: Outcome<Parcel>) {
+        if let Some(caller) = self.remove_own(execution) {
+            return self.answer(caller, outcome);
+        }
+        for key in self.jobs_of(execution) {
+            let job = self.work.remove_job(key);
+            self.forget_job(key, Caller::of(&job));
+            self.answer(Caller::of(&job), outcome);
+        }
+        self.forget_execution(execution);
+    }
+
+    /// A job and the execution that it has alone go, and wait no longer. Of an execution that jobs share only the waiting ends.
+    fn remove_own(&mut self, execution: ExecutionKey) -> Option<Caller> {
         let (own, row) = self.work.pair(execution);
         let (is_own, waits) = (own.is_some(), !matches!(row.place(), Place::Assigned(_)));
         if waits {
             self.uncount_waiting(execution);
         }
         if !is_own {
-            return self.finish_shared(execution, outcome);
+            return None;
         }
         let key = JobKey(execution.0);
-        let (caller, remains) = self.work.remove_both(key);
-        self.end_job(key, caller, outcome);
-        self.forget(execution, remains);
-    }
-
-    #[cold]
-    fn finish_shared(&mut self, execution: ExecutionKey, outcome: Outcome<Parcel>) {
-        for key in self.jobs_of(execution) {
-            let job = self.work.remove_job(key);
-            self.end_job(key, Caller::of(&job), outcome);
-        }
-        self.forget_execution(execution);
+        let Self { work, payloads, aside, kinds, .. } = self;
+        let caller = work.remove_both(key, |row| {
+            payloads.discard(row.payload);
+            aside.forget(execution, row.kind);
+            kinds.release(row.kind);
+        });
+        self.forget_job(key, caller);
+        Some(caller)
     }
 
     /// The row goes, with what hangs on it.
     pub(crate) fn forget_execution(&mut self, execution: ExecutionKey) {
-        let remains = self.work.remove_execution(execution);
-        self.forget(execution, remains);
-    }
-
-    fn forget(&mut self, execution: ExecutionKey, Remains { payload, kind, shared }: Remains) {
-        self.payloads.discard(payload);
-        self.aside.forget(execution, kind);
-        self.kinds.release(kind);
-        if shared {
+        let row = self.work.remove_execution(execution);
+        self.payloads.discard(row.payload);
+        self.aside.forget(execution, row.kind);
+        self.kinds.release(row.kind);
+        if row.flags.shared {
             self.similar.forget(execution);
         }
     }

@@ -50,30 +50,58 @@ impl From<Payload> for Received<'_> {
 
 /// Names the bytes that an action speaks of: [`Scheduler::bytes`] shows them, [`Scheduler::payload`] gives them, until the next
 /// step.
+//
+// Two numbers, which travel in two registers.
 #[derive(Clone, Copy, Debug)]
-pub struct Parcel(Place);
+pub struct Parcel {
+    /// A [`Kind`] and, in the lower half, which.
+    which: u64,
+    bytes: u32,
+}
 
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// The payload of an execution.
-    Stored { bytes: u32, place: u32 },
-    /// Copied together with others.
-    Copied { from: u32, bytes: u32 },
-    /// One of those with a buffer.
-    Owned(u32),
-    /// What to do about an error.
-    Advice(ErrorCode),
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The payload of an execution: its place in the store.
+    Stored,
+    /// Copied together with others: where it begins.
+    Copied,
+    /// One of those with a buffer: which.
+    Owned,
+    /// What to do about an error: the place of its code among all.
+    Advice,
 }
 
 impl Parcel {
+    fn new(kind: Kind, which: u32, bytes: u32) -> Self {
+        Self { which: (kind as u64) << 32 | u64::from(which), bytes }
+    }
+
+    fn kind(self) -> Kind {
+        match self.which >> 32 {
+            0 => Kind::Stored,
+            1 => Kind::Copied,
+            2 => Kind::Owned,
+            _ => Kind::Advice,
+        }
+    }
+
+    fn number(self) -> u32 {
+        (self.which & u64::from(u32::MAX)) as u32
+    }
+
     pub(crate) fn of(stored: &Stored) -> Self {
         let (bytes, place) = stored.whereabouts();
-        Self(Place::Stored { bytes, place })
+        Self::new(Kind::Stored, place, bytes)
     }
 
     /// The sentence that belongs to a code.
     pub(crate) fn advice(code: ErrorCode) -> Self {
-        Self(Place::Advice(code))
+        let which = ErrorCode::ALL.iter().position(|other| *other == code).unwrap_or_default();
+        Self::new(Kind::Advice, u32::try_from(which).expect("a few dozen"), 0)
+    }
+
+    fn code(self) -> ErrorCode {
+        ErrorCode::ALL[self.number() as usize]
     }
 }
 
@@ -117,11 +145,11 @@ impl Passing {
             Received::Lent(bytes) => {
                 let from = number(list.copied.len());
                 list.copied.extend_from_slice(bytes);
-                Parcel(Place::Copied { from, bytes: number(bytes.len()) })
+                Parcel::new(Kind::Copied, from, number(bytes.len()))
             }
             Received::Owned(payload) => {
                 list.owned.push(payload);
-                Parcel(Place::Owned(number(list.owned.len() - 1)))
+                Parcel::new(Kind::Owned, number(list.owned.len() - 1), 0)
             }
         }
     }
@@ -150,12 +178,12 @@ impl Scheduler {
     /// When the parcel is of an earlier step, or of one that was [settled](Self::settle).
     #[must_use]
     pub fn bytes(&self, parcel: Parcel) -> &[u8] {
-        let said = &self.passing.said;
-        match parcel.0 {
-            Place::Stored { bytes, place } => self.payloads.bytes_at(bytes, place),
-            Place::Copied { from, bytes } => &said.copied[from as usize..][..bytes as usize],
-            Place::Owned(place) => &said.owned[place as usize],
-            Place::Advice(code) => code.advice().as_bytes(),
+        let (said, number) = (&self.passing.said, parcel.number());
+        match parcel.kind() {
+            Kind::Stored => self.payloads.bytes_at(parcel.bytes, number),
+            Kind::Copied => &said.copied[number as usize..][..parcel.bytes as usize],
+            Kind::Owned => &said.owned[number as usize],
+            Kind::Advice => parcel.code().advice().as_bytes(),
         }
     }
 
@@ -165,11 +193,12 @@ impl Scheduler {
     /// As [`bytes`](Self::bytes).
     #[must_use]
     pub fn payload(&self, parcel: Parcel) -> Payload {
-        match parcel.0 {
-            Place::Stored { bytes, place } => self.payloads.payload_at(bytes, place),
-            Place::Owned(place) => self.passing.said.owned[place as usize].clone(),
-            Place::Advice(code) => Payload::from_static(code.advice().as_bytes()),
-            Place::Copied { .. } => Payload::copy_from_slice(self.bytes(parcel)),
+        let number = parcel.number();
+        match parcel.kind() {
+            Kind::Stored => self.payloads.payload_at(parcel.bytes, number),
+            Kind::Copied => Payload::copy_from_slice(self.bytes(parcel)),
+            Kind::Owned => self.passing.said.owned[number as usize].clone(),
+            Kind::Advice => Payload::from_static(parcel.code().advice().as_bytes()),
         }
     }
 

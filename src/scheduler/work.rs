@@ -6,7 +6,7 @@
 
 use crate::machine::Scheduler;
 use crate::records::{Execution, Job};
-use crate::tables::{ExecutionKey, JobKey, KindKey, PeerKey, RowKey, Slab, Stored};
+use crate::tables::{ExecutionKey, JobKey, PeerKey, RowKey, Slab};
 use core::ops::{Index, IndexMut};
 use smallvec::SmallVec;
 
@@ -36,20 +36,6 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn of(job: &Job) -> Self {
         Self { client: job.client, number: job.number }
-    }
-}
-
-/// What hung on an execution that has gone.
-#[derive(Debug)]
-pub(crate) struct Remains {
-    pub(crate) payload: Stored,
-    pub(crate) kind: KindKey,
-    pub(crate) shared: bool,
-}
-
-impl Remains {
-    fn of(execution: &mut Execution) -> Self {
-        Self { payload: execution.payload.take(), kind: execution.kind, shared: execution.flags.shared }
     }
 }
 
@@ -123,25 +109,23 @@ impl Work {
         job
     }
 
-    pub(crate) fn remove_execution(&mut self, key: ExecutionKey) -> Remains {
+    pub(crate) fn remove_execution(&mut self, key: ExecutionKey) -> Execution {
         let row = &mut self.rows[RowKey(key.0)];
-        let mut execution = row.execution.take().expect("an execution ends once");
+        let execution = row.execution.take().expect("an execution ends once");
         if row.job.is_none() {
             self.rows.remove(RowKey(key.0));
         }
-        Remains::of(&mut execution)
+        execution
     }
 
-    /// A job goes, and with it the execution that it has alone; what both leave behind.
+    /// A job goes, and the execution that it has alone; whoever sees to that gets it.
     #[inline(always)]
-    pub(crate) fn remove_both(&mut self, key: JobKey) -> (Caller, Remains) {
+    pub(crate) fn remove_both(&mut self, key: JobKey, execution: impl FnOnce(Execution)) -> Caller {
         self.jobs -= 1;
-        let parts = self.rows.remove_but(RowKey(key.0), |row| {
-            let job = row.job.as_ref().expect("the row of a job");
-            let execution = row.execution.as_mut().expect("its own execution");
-            (Caller::of(job), Remains::of(execution))
-        });
-        parts.expect("a job ends once")
+        self.rows.take_apart(RowKey(key.0), |row| {
+            execution(row.execution.expect("its own execution"));
+            Caller::of(&row.job.expect("the row of a job"))
+        })
     }
 
     pub(crate) fn executions(&self) -> impl Iterator<Item = (ExecutionKey, &Execution)> {

@@ -32,11 +32,6 @@ impl Stored {
         self.bytes as usize
     }
 
-    /// Hands it over; what stays is the empty one.
-    pub(crate) fn take(&mut self) -> Self {
-        core::mem::replace(self, Self { bytes: 0, place: 0 })
-    }
-
     /// Its length and its place, for whoever wants to look at it while it is here.
     pub(crate) fn whereabouts(&self) -> (u32, u32) {
         (self.bytes, self.place)

@@ -102,7 +102,6 @@ impl<K: Key, T> Slab<K, T> {
         self.chunks.get_mut(index / CHUNK_ROWS)?.rows.get_mut(index % CHUNK_ROWS)?.as_mut()
     }
 
-    #[inline(always)]
     pub(crate) fn remove(&mut self, key: K) -> Option<T> {
         let index = key.index() as usize;
         let chunk = self.chunks.get_mut(index / CHUNK_ROWS)?;
@@ -111,15 +110,14 @@ impl<K: Key, T> Slab<K, T> {
         Some(row)
     }
 
-    /// Removes a row of which a part is still needed; the row itself is not moved.
+    /// Removes a row that is there, of which only parts are needed: the whole is not moved from hand to hand.
     #[inline(always)]
-    pub(crate) fn remove_but<R>(&mut self, key: K, part: impl FnOnce(&mut T) -> R) -> Option<R> {
+    pub(crate) fn take_apart<R>(&mut self, key: K, parts: impl FnOnce(T) -> R) -> R {
         let index = key.index() as usize;
-        let place = self.chunks.get_mut(index / CHUNK_ROWS)?.rows.get_mut(index % CHUNK_ROWS)?;
-        let part = part(place.as_mut()?);
-        *place = None;
+        let place = &mut self.chunks[index / CHUNK_ROWS].rows[index % CHUNK_ROWS];
+        let parts = parts(place.take().expect("a key lives as long as its row"));
         self.vacated(index);
-        Some(part)
+        parts
     }
 
     /// A row has gone from its place.
