@@ -245,3 +245,46 @@ fn dependencies_are_what_deny_toml_allows() {
         assert!(name != "openssl-sys" && name != "aws-lc-rs" && name != "native-tls", "{name}");
     }
 }
+
+/// What a manifest says that the crate itself is built with.
+fn dependencies_of(manifest: &str) -> BTreeSet<String> {
+    let mut section = "";
+    let mut names = BTreeSet::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if section.ends_with("dependencies]")
+            && !["dev-", "workspace"].iter().any(|other| section.contains(other))
+        {
+            let name: String =
+                line.chars().take_while(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
+            names.insert(name);
+        }
+    }
+    names.remove("");
+    names
+}
+
+/// The fuzzer is a workspace of its own, which nothing else builds: its lock would fall behind without a word.
+#[test]
+fn the_lock_of_the_fuzzer_knows_what_the_crates_are_built_with() {
+    let lock = read(&root().join("tests/fuzz/Cargo.lock"));
+    for (name, folder) in [
+        ("proletariat", "."),
+        ("proletariat-cli", "bin"),
+        ("proletariat-protocol", "protocol"),
+        ("proletariat-scheduler", "src/scheduler"),
+    ] {
+        let wanted = dependencies_of(&read(&root().join(folder).join("Cargo.toml")));
+        assert!(wanted.len() > 3, "the manifest of {name} has been read: {wanted:?}");
+        let block = lock.split("[[package]]").find(|block| block.contains(&format!("\nname = \"{name}\"\n")));
+        let block = block.unwrap_or_else(|| panic!("no {name} in the lock"));
+        let locked: BTreeSet<&str> = block.split('"').filter_map(|word| word.split(' ').next()).collect();
+        for dependency in wanted {
+            assert!(
+                locked.contains(dependency.as_str()),
+                "{name} needs {dependency}: renew tests/fuzz/Cargo.lock"
+            );
+        }
+    }
+}
