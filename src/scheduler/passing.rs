@@ -49,9 +49,7 @@ impl From<Payload> for Received<'_> {
 }
 
 /// Names the bytes that an action speaks of: [`Scheduler::bytes`] shows them, [`Scheduler::payload`] gives them, until the next
-/// step.
-//
-// Two numbers, which travel in two registers.
+/// step. Two numbers, which travel in two registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Parcel {
     /// A [`Kind`] and, in the lower half, which.
@@ -96,8 +94,9 @@ impl Parcel {
 
     /// The sentence that belongs to a code.
     pub(crate) fn advice(code: ErrorCode) -> Self {
-        let which = ErrorCode::ALL.iter().position(|other| *other == code).unwrap_or_default();
-        Self::new(Kind::Advice, u32::try_from(which).expect("a few dozen"), 0)
+        let which = ErrorCode::ALL.iter().position(|other| *other == code);
+        let which = which.and_then(|which| u32::try_from(which).ok()).expect("each code is one of all");
+        Self::new(Kind::Advice, which, 0)
     }
 
     fn code(self) -> ErrorCode {
@@ -138,20 +137,17 @@ impl Passing {
     #[inline]
     pub(crate) fn put(&mut self, received: Received<'_>) -> Parcel {
         let list = if self.deciding { &mut self.said } else { &mut self.coming };
-        let number = |length: usize| {
-            u32::try_from(length).expect("a step passes on less than 4 GiB in small payloads")
-        };
-        match received {
-            Received::Lent(bytes) => {
-                let from = number(list.copied.len());
-                list.copied.extend_from_slice(bytes);
-                Parcel::new(Kind::Copied, from, number(bytes.len()))
-            }
-            Received::Owned(payload) => {
-                list.owned.push(payload);
-                Parcel::new(Kind::Owned, number(list.owned.len() - 1), 0)
-            }
+        // After 4 GiB in one step a copy has a buffer of its own.
+        if let Received::Lent(bytes) = received
+            && let Ok(from) = u32::try_from(list.copied.len())
+            && let Ok(length) = u32::try_from(bytes.len())
+        {
+            list.copied.extend_from_slice(bytes);
+            return Parcel::new(Kind::Copied, from, length);
         }
+        let which = u32::try_from(list.owned.len()).expect("fewer results than slots");
+        list.owned.push(received.into_payload());
+        Parcel::new(Kind::Owned, which, 0)
     }
 
     /// A step is decided: what came for it is what its actions speak of.

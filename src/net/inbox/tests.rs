@@ -134,6 +134,24 @@ fn small_payloads_share_blocks_and_stay_what_they_are() {
 }
 
 #[test]
+fn a_payload_that_is_lent_lies_where_it_came_and_the_next_is_the_next() {
+    let body = payload(30_000);
+    let mut tail = Tail::new(&body, None);
+    let mut at = 0;
+    for (n, bytes) in [64, 0, 300, 5, 64, 3_000, 64, 256].into_iter().cycle().take(40).enumerate() {
+        let end = at + bytes as usize;
+        if n % 3 == 1 {
+            let lent = tail.lend(bytes);
+            assert_eq!((lent, lent.as_ptr()), (&body[at..end], body[at..].as_ptr()));
+        } else {
+            assert_eq!(tail.take(bytes), body[at..end], "{bytes} bytes at {at}");
+        }
+        at = end;
+    }
+    assert_eq!(tail.bytes(), body.len() - at);
+}
+
+#[test]
 fn a_sink_that_breaks_gets_nothing_more() {
     let (bytes, _) = stream();
     let mut seen = 0;
