@@ -95,9 +95,15 @@ impl Scheduler {
         state
     }
 
-    /// Finds what a worker speaks of. Late words, and words about what is another's, find nothing.
-    pub(crate) fn find_assignment(&self, worker: PeerKey, id: AssignmentId) -> Option<AssignmentKey> {
+    /// Finds what a worker speaks of, with its execution unless that is no longer wanted. Late words, and words about what is
+    /// another's, find nothing.
+    pub(crate) fn find_assignment(
+        &self,
+        worker: PeerKey,
+        id: AssignmentId,
+    ) -> Option<(AssignmentKey, Option<ExecutionKey>)> {
         let key = AssignmentKey((id.0 & u64::from(u32::MAX)) as u32);
-        self.assignments.get(key).filter(|row| row.id == id && row.worker == worker).map(|_| key)
+        let row = self.assignments.get(key).filter(|row| row.id == id && row.worker == worker)?;
+        Some((key, row.execution()))
     }
 }

@@ -86,6 +86,7 @@ impl Scheduler {
     fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
         let key = self.lines.line(head.line).key;
         let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(key.kind).collect();
+        let kind_bytes = self.kinds.name(key.kind).map_or(0, |name| name.len());
         let (mut jobs, mut bytes) = (0, 0);
         let mut first = self.first_of(head.line);
         while let Some((sequence, execution)) = first {
@@ -98,7 +99,7 @@ impl Scheduler {
                 self.dispatch_shared(now, &serving, execution);
             } else if self.dispatch_one(now, &serving, execution) {
                 jobs += 1;
-                bytes += self.bytes_of(execution);
+                bytes += (self.work[execution].payload.len() + kind_bytes) as u64;
             }
             first = self.first_of(head.line);
         }

@@ -16,7 +16,7 @@ const UNFIT_IN_ROW_MAX: u8 = 8;
 
 impl Scheduler {
     pub(crate) fn started(&mut self, now: Time, worker: PeerKey, id: AssignmentId) {
-        let Some(key) = self.find_assignment(worker, id) else {
+        let Some((key, _)) = self.find_assignment(worker, id) else {
             return;
         };
         self.began_something(worker);
@@ -59,11 +59,11 @@ impl Scheduler {
         let Some(worker) = self.peers.find_speaker(worker) else {
             return;
         };
-        let Some(key) = self.find_assignment(worker, id) else {
+        let Some((key, execution)) = self.find_assignment(worker, id) else {
             return;
         };
         self.began_something(worker);
-        let Some(execution) = self.assignments[key].execution() else {
+        let Some(execution) = execution else {
             return self.stop_confirmed(key);
         };
         if result == WorkResult::RunTimeout {
@@ -150,10 +150,10 @@ impl Scheduler {
     }
 
     pub(crate) fn stopped(&mut self, now: Time, worker: PeerKey, id: AssignmentId) {
-        let Some(key) = self.find_assignment(worker, id) else {
+        let Some((key, execution)) = self.find_assignment(worker, id) else {
             return;
         };
-        match self.assignments[key].execution() {
+        match execution {
             None => self.stop_confirmed(key),
             // Nobody asked for it: as if handed back without a reason.
             Some(_) => self.handed_back(now, worker, id, HandBackReason::Unfit),
@@ -189,10 +189,10 @@ impl Scheduler {
         id: AssignmentId,
         reason: HandBackReason,
     ) {
-        let Some(key) = self.find_assignment(worker, id) else {
+        let Some((key, execution)) = self.find_assignment(worker, id) else {
             return;
         };
-        let Some(execution) = self.assignments[key].execution() else {
+        let Some(execution) = execution else {
             return self.stop_confirmed(key);
         };
         let (restarted, kept_since) = (self.take_stream(key), self.assignments[key].sent_at);
@@ -237,11 +237,11 @@ impl Scheduler {
     }
 
     pub(crate) fn crashed(&mut self, now: Time, worker: PeerKey, id: AssignmentId, message: &str) {
-        let Some(key) = self.find_assignment(worker, id) else {
+        let Some((key, execution)) = self.find_assignment(worker, id) else {
             return;
         };
         self.began_something(worker);
-        let Some(execution) = self.assignments[key].execution() else {
+        let Some(execution) = execution else {
             return self.stop_confirmed(key);
         };
         let restarted = self.take_stream(key);

@@ -67,10 +67,7 @@ impl Stream {
 
 impl Scheduler {
     pub(crate) fn data(&mut self, now: Time, worker: PeerKey, id: AssignmentId, payload: &Payload) {
-        let Some(key) = self.find_assignment(worker, id) else {
-            return;
-        };
-        let Some(execution) = self.assignments[key].execution() else {
+        let Some((key, Some(execution))) = self.find_assignment(worker, id) else {
             return;
         };
         let stream = self.stream(key, execution);
@@ -91,10 +88,7 @@ impl Scheduler {
     }
 
     pub(crate) fn progress(&mut self, worker: PeerKey, id: AssignmentId, done: u64, total: u64) {
-        let Some(key) = self.find_assignment(worker, id) else {
-            return;
-        };
-        let Some(execution) = self.assignments[key].execution() else {
+        let Some((key, Some(execution))) = self.find_assignment(worker, id) else {
             return;
         };
         let jobs: Vec<JobKey> = self.stream(key, execution).recipients.keys().copied().collect();
