@@ -62,6 +62,10 @@ pub(super) mod faults {
     pub(in crate::manager) const TRANSLATION: &str = "a fault of the translation";
     /// In the scheduler, when it is told of one.
     pub(in crate::manager) const SCHEDULER: &str = "a fault of the scheduler";
+    /// In the scheduler, when it shows a payload that begins with this.
+    pub(in crate::manager) const SHOWN: &str = "a fault of what is shown";
+    /// In the scheduler, when it gives a payload with a buffer that begins with this.
+    pub(in crate::manager) const GIVEN: &str = "a fault of what is given";
     /// When a JSON frame is heard that has this in it.
     pub(in crate::manager) const JSON: &str = "a fault of the dialect";
     /// When this is told to a client as a result.
@@ -84,6 +88,14 @@ pub(super) mod faults {
         if let Event::Submitted { options, .. } = event {
             assert!(options.kind.as_deref() != Some(SCHEDULER), "{SCHEDULER}");
         }
+    }
+
+    pub(in crate::manager) fn show(bytes: &[u8]) {
+        assert!(!bytes.starts_with(SHOWN.as_bytes()), "{SHOWN}");
+    }
+
+    pub(in crate::manager) fn give(bytes: &[u8]) {
+        assert!(!bytes.starts_with(GIVEN.as_bytes()), "{GIVEN}");
     }
 
     pub(in crate::manager) fn hear_json(text: &[u8]) {

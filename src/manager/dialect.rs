@@ -21,6 +21,7 @@ use super::liveness::{Clocks, Phase};
 use super::outgoing::Outgoing;
 use super::session::Session;
 use super::translate::{self, Speaker};
+use super::writing::given;
 use crate::net::Incomplete;
 use proletariat_protocol::detect::{DETECT_BYTES, Detection, detect};
 use proletariat_protocol::handshake::{Refusal, Roles};
@@ -121,7 +122,7 @@ impl World for Surroundings<'_> {
     }
 
     fn is_draining(&self) -> bool {
-        self.scheduler.is_draining()
+        vital(|| self.scheduler.is_draining())
     }
 
     fn failed(&mut self, message: &Payload, result: Payload) {
@@ -333,7 +334,7 @@ impl Driver {
         let caller = caller.unwrap_or((worker, JobId(u64::MAX)));
         let name = JobName { client: caller.0, job: caller.1 };
         let Some(Session { json: Some(json), .. }) = self.connections.at(place) else { return };
-        let payload = self.scheduler.payload(assign.payload);
+        let payload = given(&self.scheduler, assign.payload);
         if json.dialect.say_execution(&translate::execution(assign, &payload), name, &payload) {
             return self.touch(place);
         }
@@ -344,7 +345,7 @@ impl Driver {
 
     /// The end of a job of a JSON client.
     pub(super) fn deliver_json(&mut self, place: u32, job: JobId, outcome: &Outcome<Parcel>) {
-        let payload = self.scheduler.payload(*outcome.payload());
+        let payload = given(&self.scheduler, *outcome.payload());
         let outcome = translate::outcome(job, outcome, &payload);
         let whole = self.json.failures.find(&payload);
         let Some(Session { json: Some(json), .. }) = self.connections.at(place) else { return };

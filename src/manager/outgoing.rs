@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 /// A gathered message is sealed at so many bytes, so that it stays a message of one frame.
 const GATHERED_BYTES_MAX: usize = 128 * 1024;
 /// A payload of so many bytes goes in a message of its own, which refers to it instead of copying it.
-pub(super) const ALONE_BYTES: usize = 8 * 1024;
+const ALONE_BYTES: usize = 8 * 1024;
 /// A gathering that holds more memory than this is not kept for the next turn, in bytes.
 const KEEP_BYTES: usize = 64 * 1024;
 /// Slices of one vectored write.
@@ -89,49 +89,37 @@ impl Outgoing {
         self.outbox.append_payload(payload);
     }
 
-    /// Whether an entry with this payload is gathered with others. With large messages under way, an end may have to follow the
-    /// stream of its own job, and no other.
-    pub(super) fn gathers(&self, payload: &[u8]) -> bool {
-        payload.len() < ALONE_BYTES && !self.outbox.has_large()
-    }
-
-    /// One more execution for this worker.
+    /// One more execution for this worker. Its payload is asked for with a buffer only if it is sent out of that.
     pub(super) fn push_execution(
         &mut self,
         execution: &AssignedExecution<&str>,
-        payload: &[u8],
+        bytes: &[u8],
+        payload: impl FnOnce() -> Payload,
         pool: &mut GatheredPool,
     ) {
-        self.gathered(BatchOf::Executions, pool).push_execution(execution, payload);
-    }
-
-    /// One more ended job for this client.
-    pub(super) fn push_outcome(&mut self, outcome: &JobOutcome, payload: &[u8], pool: &mut GatheredPool) {
-        self.gathered(BatchOf::Outcomes, pool).push_outcome(outcome, payload);
-    }
-
-    /// An execution in a message of its own.
-    pub(super) fn push_execution_alone(
-        &mut self,
-        execution: &AssignedExecution<&str>,
-        payload: Payload,
-        pool: &mut GatheredPool,
-    ) {
+        if bytes.len() < ALONE_BYTES {
+            return self.gathered(BatchOf::Executions, pool).push_execution(execution, bytes);
+        }
         let order = Order::Keyed(execution.assignment.0);
         let message = ManagerMessage::Assign { executions: vec![owned(execution)] };
-        self.push(&message, &[payload], order, pool);
+        self.push(&message, &[payload()], order, pool);
     }
 
-    /// An ended job in a message of its own.
-    pub(super) fn push_outcome_alone(
+    /// One more ended job for this client, likewise. With large messages under way it may have to follow the stream of its own
+    /// job, and no other.
+    pub(super) fn push_outcome(
         &mut self,
         outcome: JobOutcome,
-        payload: Payload,
+        bytes: &[u8],
+        payload: impl FnOnce() -> Payload,
         pool: &mut GatheredPool,
     ) {
+        if bytes.len() < ALONE_BYTES && !self.outbox.has_large() {
+            return self.gathered(BatchOf::Outcomes, pool).push_outcome(&outcome, bytes);
+        }
         let order = Order::Keyed(outcome.job.0);
         let message = ManagerMessage::Outcomes { jobs: vec![outcome] };
-        self.push(&message, &[payload], order, pool);
+        self.push(&message, &[payload()], order, pool);
     }
 
     /// What is being gathered, with room for one entry more.

@@ -5,12 +5,12 @@ use super::boundary::faults;
 use super::boundary::{contain, vital};
 use super::driver::Driver;
 use super::liveness::Phase;
-use super::outgoing::{ALONE_BYTES, Flushed};
+use super::outgoing::Flushed;
 use super::translate::{self, Word};
 use crate::net::Order;
 use proletariat_protocol::message::ManagerMessage;
-use proletariat_protocol::{PeerId, Time};
-use proletariat_scheduler::{Action, Event, MANAGER, OutboxLevel, Parcel};
+use proletariat_protocol::{Payload, PeerId, Time};
+use proletariat_scheduler::{Action, Event, MANAGER, OutboxLevel, Parcel, Scheduler};
 use std::mem;
 use std::task::{Context, Poll};
 
@@ -24,14 +24,10 @@ impl Driver {
                 if session.json.is_some() {
                     return self.assign_json(place, assign, now);
                 }
-                let payload = self.scheduler.bytes(assign.payload);
-                let execution = translate::execution(assign, payload);
-                if payload.len() < ALONE_BYTES {
-                    session.outgoing.push_execution(&execution, payload, &mut self.pool);
-                } else {
-                    let payload = self.scheduler.payload(assign.payload);
-                    session.outgoing.push_execution_alone(&execution, payload, &mut self.pool);
-                }
+                let bytes = shown(&self.scheduler, assign.payload);
+                let execution = translate::execution(assign, bytes);
+                let payload = || given(&self.scheduler, assign.payload);
+                session.outgoing.push_execution(&execution, bytes, payload, &mut self.pool);
                 if !mem::replace(&mut session.touched, true) {
                     self.touched.push(place);
                 }
@@ -42,28 +38,21 @@ impl Driver {
                     return self.deliver_json(place, job, outcome);
                 }
                 let parcel = *outcome.payload();
-                let payload = self.scheduler.bytes(parcel);
-                let outcome = translate::outcome(job, outcome, payload);
+                let bytes = shown(&self.scheduler, parcel);
                 #[cfg(test)]
-                faults::say(payload);
-                if session.outgoing.gathers(payload) {
-                    session.outgoing.push_outcome(&outcome, payload, &mut self.pool);
-                } else {
-                    session.outgoing.push_outcome_alone(
-                        outcome,
-                        self.scheduler.payload(parcel),
-                        &mut self.pool,
-                    );
-                }
+                faults::say(bytes);
+                let outcome = translate::outcome(job, outcome, bytes);
+                let payload = || given(&self.scheduler, parcel);
+                session.outgoing.push_outcome(outcome, bytes, payload, &mut self.pool);
                 if !mem::replace(&mut session.touched, true) {
                     self.touched.push(place);
                 }
             }
-            Action::Notice(notice) => {
-                if !vital(|| self.notices.send(notice.clone())) {
+            Action::Notice(notice) => vital(|| {
+                if !self.notices.send(notice.clone()) {
                     self.scheduler.want_notices(false);
                 }
-            }
+            }),
             Action::ReleaseMemory => vital(|| self.release_memory()),
             &Action::Disconnect { peer, code, ref message, retry } => {
                 let Some(place) = self.connections.find(peer) else { return };
@@ -96,12 +85,7 @@ impl Driver {
     }
 
     /// A message of the driver's own for a session that may be over by now.
-    pub(super) fn send(
-        &mut self,
-        peer: PeerId,
-        message: ManagerMessage,
-        payload: proletariat_protocol::Payload,
-    ) {
+    pub(super) fn send(&mut self, peer: PeerId, message: ManagerMessage, payload: Payload) {
         self.say(&Word { to: peer, message, payload: Some(payload), order: Order::Free });
     }
 
@@ -214,4 +198,25 @@ impl Driver {
             self.connections.look_at(place, stalls);
         }
     }
+}
+
+/// The bytes that an action names. They are the scheduler's: if it cannot show them, nothing else it says can be trusted.
+#[inline]
+fn shown(scheduler: &Scheduler, parcel: Parcel) -> &[u8] {
+    vital(|| {
+        let bytes = scheduler.bytes(parcel);
+        #[cfg(test)]
+        faults::show(bytes);
+        bytes
+    })
+}
+
+/// The same with a buffer of their own.
+pub(super) fn given(scheduler: &Scheduler, parcel: Parcel) -> Payload {
+    vital(|| {
+        let payload = scheduler.payload(parcel);
+        #[cfg(test)]
+        faults::give(&payload);
+        payload
+    })
 }

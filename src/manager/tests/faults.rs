@@ -1,11 +1,13 @@
 //! Faults of our own: one in what is done for a connection ends that connection, one of the scheduler ends the manager.
 
-use super::peer::{CLIENT, Peer, connect};
+use super::json::Json;
+use super::peer::{CLIENT, LIMIT, Peer, connect};
 use super::{block_on, builder};
 use crate::manager::boundary::faults;
 use crate::manager::selector::{Candidate, Candidates, Random, Request, Selector};
 use crate::manager::{Error, Manager};
 use proletariat_protocol::{JobOptions, Offer};
+use serde_json::json;
 use std::io::{Read, Write};
 
 fn of_kind(kind: &str) -> JobOptions {
@@ -81,7 +83,60 @@ fn a_fault_of_the_scheduler_ends_the_manager_wherever_it_is_met() {
         client.submit_with(of_kind(kind), &[b"x"]);
         while client.try_hear().is_some() {}
         while worker.try_hear().is_some() {}
-        block_on(manager.ended());
-        assert!(matches!(block_on(manager.status()), Err(Error::Ended)), "nobody is left waiting");
+        has_ended(&manager);
     }
+}
+
+/// Bytes whose buffer is asked for: too many to be copied to others.
+fn large(fault: &str) -> Vec<u8> {
+    [fault.as_bytes(), &[b'.'; 16 * 1024]].concat()
+}
+
+fn has_ended(manager: &Manager) {
+    let ended = async { tokio::time::timeout(LIMIT, manager.ended()).await };
+    block_on(ended).expect("it ends");
+    assert!(
+        matches!(block_on(manager.status()), Err(Error::Ended)),
+        "it does not go on with what it cannot trust"
+    );
+}
+
+#[test]
+fn a_scheduler_that_cannot_show_the_bytes_of_an_action_ends_the_manager() {
+    for (payload, result) in [
+        (faults::SHOWN.into(), vec![]),
+        (large(faults::GIVEN), vec![]),
+        (b"x".to_vec(), faults::SHOWN.into()),
+        (b"x".to_vec(), large(faults::GIVEN)),
+    ] {
+        let manager = builder().start().unwrap();
+        let mut worker = Peer::worker(manager.local_addr(), Offer::new(1));
+        let mut client = Peer::join(manager.local_addr(), CLIENT);
+        client.submit(&[&payload]);
+        if !result.is_empty() {
+            let (execution, _) = worker.executions().remove(0);
+            worker.finish(&execution, &result);
+        }
+        while client.try_hear().is_some() {}
+        has_ended(&manager);
+    }
+}
+
+#[test]
+fn nor_does_it_go_on_when_they_were_for_a_json_peer() {
+    let manager = builder().start().unwrap();
+    let mut worker = Json::worker(manager.local_addr(), 1);
+    let mut client = Peer::join(manager.local_addr(), CLIENT);
+    client.submit(&[faults::GIVEN.as_bytes()]);
+    while worker.try_hear().is_some() {}
+    has_ended(&manager);
+
+    let manager = builder().start().unwrap();
+    let mut worker = Peer::worker(manager.local_addr(), Offer::new(1));
+    let mut client = Json::connect(manager.local_addr());
+    client.say(&json!({"command": "push", "rid": "r", "work": ["x"]}));
+    let (execution, _) = worker.executions().remove(0);
+    worker.finish(&execution, faults::GIVEN.as_bytes());
+    while client.try_hear().is_some() {}
+    has_ended(&manager);
 }

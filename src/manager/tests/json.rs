@@ -16,29 +16,29 @@ const SHORT: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// A JSON peer, one step at a time.
-struct Json(TcpStream);
+pub(super) struct Json(TcpStream);
 
 fn framed(text: &str) -> Vec<u8> {
     [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
 }
 
 impl Json {
-    fn connect(address: SocketAddr) -> Self {
+    pub(super) fn connect(address: SocketAddr) -> Self {
         Self(connect(address))
     }
 
-    fn worker(address: SocketAddr, slots: u32) -> Self {
+    pub(super) fn worker(address: SocketAddr, slots: u32) -> Self {
         let mut worker = Self::connect(address);
         worker.say(&json!({"command": "offer", "slots": slots}));
         assert!(worker.hear()["you"].is_string());
         worker
     }
 
-    fn say(&mut self, message: &Value) {
+    pub(super) fn say(&mut self, message: &Value) {
         self.0.write_all(&framed(&message.to_string())).unwrap();
     }
 
-    fn try_hear(&mut self) -> Option<Value> {
+    pub(super) fn try_hear(&mut self) -> Option<Value> {
         let mut length = [0; 4];
         self.0.read_exact(&mut length).ok()?;
         let mut body = vec![0; u32::from_be_bytes(length) as usize];
@@ -51,7 +51,7 @@ impl Json {
     }
 
     /// The next message that is this command, or the answer to it.
-    fn hear_of(&mut self, command: &str) -> Value {
+    pub(super) fn hear_of(&mut self, command: &str) -> Value {
         loop {
             let message = self.hear();
             if message["command"] == command || message["to"] == command {

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// No answer takes longer than this.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) const CLIENT: Roles = Roles { client: true, worker: false, admin: false };
 pub(super) const WORKER: Roles = Roles { client: false, worker: true, admin: false };

@@ -124,10 +124,6 @@ fn results_that_are_too_large_are_errors_with_a_sentence() {
     assert_eq!(end(WorkResult::Failed, b"why"), (Some(ErrorCode::WorkFailed), b"why".to_vec()));
 }
 
-fn give_back(world: &mut World, run: &Assign, reason: HandBackReason) {
-    world.hand_back(run, reason);
-}
-
 /// Milliseconds until the worker is given something again.
 fn pause(world: &mut World, worker: PeerId) -> (u64, Assign) {
     for millis in 0..=4_000 {
@@ -147,24 +143,24 @@ fn pauses_double_until_the_worker_begins_something() {
     let mut pauses = Vec::new();
     let mut run = world.assigned_to(worker).remove(0);
     for _ in 0..3 {
-        give_back(&mut world, &run, HandBackReason::Busy);
+        world.hand_back(&run, HandBackReason::Busy);
         let millis;
         (millis, run) = pause(&mut world, worker);
         pauses.push(millis);
     }
     assert_eq!(pauses, [50, 100, 200]);
     world.tell(Event::Started { worker, assignment: run.assignment });
-    give_back(&mut world, &run, HandBackReason::Busy);
+    world.hand_back(&run, HandBackReason::Busy);
     let (millis, run) = pause(&mut world, worker);
     assert_eq!(millis, 50, "it has begun something since");
     // What it finished without a word about its start was begun, too.
-    give_back(&mut world, &run, HandBackReason::Busy);
+    world.hand_back(&run, HandBackReason::Busy);
     let (millis, run) = pause(&mut world, worker);
     assert_eq!(millis, 100);
     world.finish(&run, "done");
     world.submit(client, of_kind("k"), &["y"]);
     let run = world.assigned_to(worker).remove(0);
-    give_back(&mut world, &run, HandBackReason::Busy);
+    world.hand_back(&run, HandBackReason::Busy);
     assert_eq!(pause(&mut world, worker).0, 50);
 }
 
@@ -176,7 +172,7 @@ fn too_many_unfit_in_a_row_are_a_worker_that_is_busy() {
     for n in 0..8 {
         world.submit(client, JobOptions::default(), &["x"]);
         let run = world.assigned_to(worker).remove(0);
-        give_back(&mut world, &run, HandBackReason::Unfit);
+        world.hand_back(&run, HandBackReason::Unfit);
         world.abort(client, n, 1);
     }
     world.submit(client, JobOptions::default(), &["the ninth"]);
@@ -192,7 +188,7 @@ fn an_unfit_job_comes_again_after_pauses_that_double() {
     let mut run = world.assigned_to(worker).remove(0);
     let mut pauses = Vec::new();
     for _ in 0..7 {
-        give_back(&mut world, &run, HandBackReason::Unfit);
+        world.hand_back(&run, HandBackReason::Unfit);
         let millis;
         (millis, run) = pause(&mut world, worker);
         pauses.push(millis);

@@ -1,8 +1,6 @@
 //! Storms of connections: slow and false handshakes, floods, crowds that do nothing, and no descriptor left.
 
-use super::{
-    Attacker, CONNECTION_BYTES, Scale, Storm, TURN_BYTES, is_closed, raise_descriptors, try_connect,
-};
+use super::{Attacker, CONNECTION_BYTES, Scale, Storm, TURN_BYTES, raise_descriptors, slowly, try_connect};
 use crate::harness::{
     CLIENT, Greeted, Peer, Test, connect, greeting, hello, let_time_pass, read_to_end, until,
 };
@@ -25,27 +23,8 @@ fn slow_handshakes_end_with_their_time() {
         bound: TURN_BYTES + crowd as u64 * 2 * CONNECTION_BYTES,
         attackers: 2,
     };
-    let outcome = storm.run(&test, scale, |attacker| {
-        let words = greeting(&hello(CLIENT));
-        let mut open: Vec<(TcpStream, usize)> = Vec::new();
-        let mut tries = 0;
-        while attacker.goes_on() {
-            while open.len() < crowd / 2 {
-                let Some(stream) = try_connect(attacker) else { break };
-                open.push((stream, 0));
-                tries += 1;
-            }
-            open.retain_mut(|(stream, said)| {
-                // All but the last byte.
-                let said_now = words[*said..words.len() - 1].first();
-                let fine = said_now.is_none_or(|byte| stream.write_all(&[*byte]).is_ok());
-                *said = (*said + 1).min(words.len() - 1);
-                fine && !is_closed(stream)
-            });
-            thread::sleep(Duration::from_millis(20));
-        }
-        tries
-    });
+    let outcome =
+        storm.run(&test, scale, |attacker| slowly(attacker, crowd / 2, &greeting(&hello(CLIENT)), 1));
     assert!(outcome.tries > crowd as u64, "those of the first wave were closed: {}", outcome.tries);
     assert!(outcome.manager.count("connections_given_up") + outcome.manager.count("connections_refused") > 0);
     outcome.manager.until("the connections are gone", |status| status["manager"]["connections"] == 1);

@@ -2,13 +2,12 @@
 
 use super::{
     Attacker, CONNECTION_BYTES, FREED_BYTES, MIB, Scale, Storm, TURN_BYTES, is_closed, raise_descriptors,
-    try_connect,
+    slowly, try_connect,
 };
 use crate::harness::{CLIENT, Certificates, Encrypted, Greeted, Peer, Test, Trust, Wire, greeting, hello};
 use proletariat_protocol::MessageId;
 use proletariat_protocol::message::{PeerMessage, Recipient};
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -40,25 +39,9 @@ fn slow_handshakes_of_tls_end_with_their_time() {
     };
     let outcome = storm.run(&test, scale, |attacker| {
         let Some(words) = client_hello(&trust, attacker) else { return 0 };
-        let mut open: Vec<(TcpStream, usize)> = Vec::new();
-        let mut tries = 0;
-        while attacker.goes_on() {
-            while open.len() < crowd / 2 {
-                let Some(stream) = try_connect(attacker) else { break };
-                open.push((stream, 0));
-                tries += 1;
-            }
-            open.retain_mut(|(stream, said)| {
-                // One attacker says all but the last byte at once, the other lets one come at a time.
-                let step = if attacker.number == 0 { words.len() - 1 } else { 1 };
-                let end = (*said + step).min(words.len() - 1);
-                let fine = stream.write_all(&words[*said..end]).is_ok();
-                *said = end;
-                fine && !is_closed(stream)
-            });
-            thread::sleep(Duration::from_millis(20));
-        }
-        tries
+        // One attacker says all but the last byte at once, the other lets one come at a time.
+        let step = if attacker.number == 0 { words.len() } else { 1 };
+        slowly(attacker, crowd / 2, &words, step)
     });
     assert!(outcome.tries > crowd as u64, "those of the first wave were closed: {}", outcome.tries);
     outcome.manager.until("the connections are gone", |status| status["manager"]["connections"] == 1);

@@ -10,8 +10,9 @@ mod loads;
 mod storm;
 
 use crate::harness::raise_descriptors;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 use storm::{Attacker, Scale, Storm};
 
@@ -30,6 +31,28 @@ fn try_connect(attacker: &Attacker<'_>) -> Option<TcpStream> {
     stream.set_write_timeout(Some(Duration::from_millis(200))).ok()?;
     stream.set_read_timeout(Some(Duration::from_millis(200))).ok()?;
     Some(stream)
+}
+
+/// Keeps `crowd` connections open that never say the last of these words, `step` bytes at a time; how many there were.
+fn slowly(attacker: &Attacker<'_>, crowd: usize, words: &[u8], step: usize) -> u64 {
+    let words = &words[..words.len() - 1];
+    let mut open: Vec<(TcpStream, usize)> = Vec::new();
+    let mut tries = 0;
+    while attacker.goes_on() {
+        while open.len() < crowd {
+            let Some(stream) = try_connect(attacker) else { break };
+            open.push((stream, 0));
+            tries += 1;
+        }
+        open.retain_mut(|(stream, said)| {
+            let end = (*said + step).min(words.len());
+            let fine = stream.write_all(&words[*said..end]).is_ok();
+            *said = end;
+            fine && !is_closed(stream)
+        });
+        thread::sleep(Duration::from_millis(20));
+    }
+    tries
 }
 
 /// Whether the manager has closed it; what it said meanwhile is dropped.
