@@ -172,12 +172,18 @@ impl Peer {
     }
 
     pub(super) fn finish(&mut self, execution: &AssignedExecution, result: &[u8]) {
-        let run = FinishedRun {
+        self.finish_all(&[(execution, result)]);
+    }
+
+    /// Ends them in one message.
+    pub(super) fn finish_all(&mut self, ends: &[(&AssignedExecution, &[u8])]) {
+        let run = |&(execution, result): &(&AssignedExecution, &[u8])| FinishedRun {
             assignment: execution.assignment,
             result: WorkResult::Done,
             bytes: u32::try_from(result.len()).unwrap(),
         };
-        self.say(&PeerMessage::Finished { runs: vec![run] }, &[result]);
+        let results: Vec<&[u8]> = ends.iter().map(|(_, result)| *result).collect();
+        self.say(&PeerMessage::Finished { runs: ends.iter().map(run).collect() }, &results);
     }
 
     /// So many ends of this client's jobs.
