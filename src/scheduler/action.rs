@@ -1,13 +1,16 @@
 //! What the scheduler wants done. Named for what to do.
 
+use crate::passing::Parcel;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::iter;
 use core::time::Duration;
 use proletariat_protocol::{AssignmentId, ErrorCode, JobId, MessageId, Payload, PeerId};
 
 /// Something to do, in this order. All of one `poll` belong together: connections are flushed after the last.
 ///
-/// `P` is how the payloads of executions and results stand in it: themselves, or the [`Parcel`](crate::Parcel)s that name them.
+/// `P` is how the payloads of executions and results stand in it: themselves, or the [`Parcel`]s that name them.
 #[derive(Clone, Debug)]
 pub enum Action<P = Payload> {
     /// Tell a client that all its jobs up to this one were accepted. At most one a client and burst.
@@ -316,4 +319,11 @@ pub enum Notice {
         /// Who.
         peer: PeerId,
     },
+}
+
+/// Adds an action that is made in its place: one that is written field by field elsewhere and then moved makes a processor wait
+/// for its own stores.
+#[inline(always)]
+pub(crate) fn made_in_place(actions: &mut Vec<Action<Parcel>>, make: impl FnOnce() -> Action<Parcel>) {
+    actions.extend(iter::once_with(make));
 }

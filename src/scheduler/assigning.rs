@@ -1,6 +1,6 @@
 //! Assignments: the one place where a slot is taken, and the one where it is given back.
 
-use crate::action::{Action, Assign, Notice};
+use crate::action::{Action, Assign, Notice, made_in_place};
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
 use crate::passing::Parcel;
@@ -21,7 +21,8 @@ impl Scheduler {
         kinds.retain(row.kind);
         let serial = counts.assignments;
         counts.assignments = serial.wrapping_add(1);
-        let slot = offer.ledger.take(offer.ledger.range_of(row.priority));
+        let range = offer.ledger.range_of(row.priority);
+        let slot = offer.ledger.take(range);
         let position = u32::try_from(offer.assignments.len()).expect("no more than slots");
         let id = |key: AssignmentKey| AssignmentId(u64::from(serial) << 32 | u64::from(key.0));
         let key = assignments.insert_with(|key| Assignment {
@@ -41,8 +42,7 @@ impl Scheduler {
         offer.assignments.push(key);
         offer.leaving.add(assignments, id, clear, counts.bursts);
         let (to, attempt) = (peer.id, u32::from(row.losses) + 1);
-        // Made in its place: what is written field by field and moved at once makes a processor wait.
-        actions.extend(core::iter::once_with(|| {
+        made_in_place(actions, || {
             Action::Assign(Assign {
                 worker: to,
                 assignment: id,
@@ -55,15 +55,17 @@ impl Scheduler {
                 stream: row.flags.stream || row.flags.shared,
                 payload: Parcel::of(&row.payload),
             })
-        }));
+        });
         let (reports_start, looks) = (peer.abilities.reports_start, offer.start_alarm != Time::NEVER);
-        // What a range could still take is one less now, by its meaning; if there are others, each has to be asked.
-        match offer.posts[..] {
-            [(pool, spot)] if offer.ledger.rows() == 1 => {
-                pools.took(pool, spot);
-                gate.took(&mut offer.counted);
-            }
-            _ => self.weigh(worker),
+        // What the range could still take is one less now, by its meaning; if there are others, each has to be asked before
+        // anybody asks for them.
+        for &(pool, spot) in &offer.posts {
+            pools.took(pool, spot, range);
+        }
+        if offer.ledger.rows() == 1 {
+            gate.took(&mut offer.counted);
+        } else {
+            self.weigh_later(worker);
         }
         self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
         if !reports_start {

@@ -82,7 +82,8 @@ impl Scheduler {
     }
 
     /// Dispatches from one line as long as its first execution goes before `rival`, the best of all others, and the pool has
-    /// room for it. The pools learn of the line's new head once, at the end.
+    /// room for it. The pools learn of the line's new head once, at the end, and of what the workers have left for other
+    /// priorities: nobody asks before.
     fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
         let key = self.lines.line(head.line).key;
         let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(key.kind).collect();
@@ -103,6 +104,7 @@ impl Scheduler {
             }
             first = self.first_of(head.line);
         }
+        self.weigh_all();
         self.count_no_longer(key.owner, jobs, bytes);
         self.set_head(head.line, first);
         self.close_line(head.line, false);

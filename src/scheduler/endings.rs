@@ -1,6 +1,6 @@
 //! Jobs end: with an outcome, taken back, or with their client.
 
-use crate::action::{Action, Notice, Outcome};
+use crate::action::{Action, Notice, Outcome, made_in_place};
 use crate::machine::Scheduler;
 use crate::passing::Parcel;
 use crate::records::Place;
@@ -49,7 +49,7 @@ impl Scheduler {
             };
             self.notice(|| Notice::Finish { client, job, error });
         }
-        self.actions.push(Action::Deliver { client, job, outcome });
+        made_in_place(&mut self.actions, || Action::Deliver { client, job, outcome });
     }
 
     pub(crate) fn caller(&self, job: JobKey) -> (PeerId, JobId) {

@@ -129,17 +129,25 @@ impl Ledger {
     }
 }
 
-/// The range of a priority among these lower bounds, the first of which is 0.
+/// The range of a priority among these lower bounds, the first of which is 0. They are few, nearly always one: looked at one by
+/// one.
 pub(crate) fn range_of(bounds: &[u32], priority: u32) -> usize {
-    // Most workers have one range.
-    if bounds.len() < 2 { 0 } else { bounds.partition_point(|bound| *bound <= priority) - 1 }
+    let [_, others @ ..] = bounds else { return 0 };
+    others.iter().take_while(|bound| **bound <= priority).count()
 }
 
 /// A rule for how many more slots a range may take.
 pub trait Admission: fmt::Debug + Send {
     /// The slots that `range` could still take one after the other, with nothing else changing. So each that it takes leaves one
-    /// less: a ledger with one range is not asked again for it.
+    /// less: the rule is not asked again for that range before the others are looked at, too.
     fn free(&self, ledger: &Ledger, range: usize) -> u32;
+
+    /// The same of each range that is offered, from 0 upwards. Asks for one after the other, unless a rule knows a shorter way.
+    fn free_in_each(&self, ledger: &Ledger, free: &mut [u32]) {
+        for (range, free) in free.iter_mut().enumerate() {
+            *free = self.free(ledger, range);
+        }
+    }
 }
 
 /// The default: a higher range may borrow from every lower one.
@@ -163,6 +171,29 @@ impl Admission for Borrowing {
             }
         }
         free
+    }
+
+    fn free_in_each(&self, ledger: &Ledger, free: &mut [u32]) {
+        if let ([free], 1) = (&mut *free, ledger.rows()) {
+            *free = self.free(ledger, 0);
+            return;
+        }
+        // From below what there is up to each range, then from above the least of that.
+        let (mut guaranteed, mut held, mut least) = (0_u32, 0_u32, u32::MAX);
+        for j in 0..ledger.rows() {
+            guaranteed += ledger.guaranteed(j);
+            held += ledger.held(j);
+            let left = guaranteed.saturating_sub(held);
+            match free.get_mut(j) {
+                Some(free) => *free = left,
+                // Held for a range that is no longer offered.
+                None => least = least.min(left),
+            }
+        }
+        for free in free.iter_mut().rev() {
+            least = least.min(*free);
+            *free = least;
+        }
     }
 }
 
@@ -254,6 +285,32 @@ mod tests {
         assert_eq!(maxima(&Sacred), [50, 80, 70], "from range 0 alone");
         assert_eq!(ledger.held_in_all(), 40);
         held.into_iter().for_each(|slot| ledger.give_back(slot));
+    }
+
+    /// Each offer of up to four ranges with few slots, each way to hold them, and what is still held for ranges no longer offered.
+    #[test]
+    fn all_ranges_at_once_are_told_what_each_is_told_alone() {
+        let mut seen = 0;
+        for guaranteed in 0..4_u32.pow(3) {
+            let parts = [0, 1, 2].map(|k| guaranteed / 4_u32.pow(k) % 4);
+            let ranges = 1 + parts.iter().filter(|part| **part > 0).count();
+            let offer = (1_u32..).zip(parts).filter(|(_, part)| *part > 0);
+            let offer = offer.fold(Offer::new(2 + parts.iter().sum::<u32>()), |offer, (bound, slots)| {
+                offer.guarantee(bound, slots)
+            });
+            for held in 0..4_u32.pow(4) {
+                let mut ledger = Ledger::new(&offer);
+                (0..4).for_each(|range| ledger.set_held(range, held / 4_u32.pow(range as u32) % 4));
+                for admission in [&Borrowing as &dyn Admission, &Sacred] {
+                    let mut free = alloc::vec![0; ranges];
+                    admission.free_in_each(&ledger, &mut free);
+                    let alone: Vec<u32> = (0..ranges).map(|range| admission.free(&ledger, range)).collect();
+                    assert_eq!(free, alone, "{admission:?} of {ledger:?}");
+                    seen += 1;
+                }
+            }
+        }
+        assert_eq!(seen, 64 * 256 * 2);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use proletariat_protocol::limits::KINDS_MAX;
+use proletariat_protocol::limits::{KINDS_MAX, RANGES_MAX};
 use proletariat_protocol::{ErrorCode, Kinds, Offer, PeerId, Time};
 
 /// Kinds that one worker may be pausing at a time; of further ones it pauses single executions. Who offers any kind could
@@ -208,7 +208,17 @@ impl Scheduler {
         self.weigh(peer);
     }
 
-    /// Workers got slots back. What they can take is looked at once a burst, however many they are.
+    /// A worker got slots back, or has fewer now in ranges besides the one that took them. What it can take is looked at once
+    /// for all of them.
+    pub(crate) fn weigh_later(&mut self, peer: PeerKey) {
+        if let Some(worker) = self.peers.worker_mut(peer)
+            && !core::mem::replace(&mut worker.unweighed, true)
+        {
+            self.burst.unweighed.push(peer);
+        }
+    }
+
+    /// Looks at those that were put off.
     pub(crate) fn weigh_all(&mut self) {
         let mut unweighed = core::mem::take(&mut self.burst.unweighed);
         for peer in unweighed.drain(..) {
@@ -228,8 +238,13 @@ impl Scheduler {
             return;
         };
         let eligible = !worker.withdrawn && !*draining && peer.level != OutboxLevel::Paused;
+        let mut free = [0; RANGES_MAX];
+        let free = &mut free[..worker.ledger.ranges()];
+        if eligible {
+            admission.free_in_each(&worker.ledger, free);
+        }
         for &(pool, spot) in &worker.posts {
-            pools.weigh(pool, spot, &worker.ledger, &**admission, eligible);
+            pools.weigh(pool, spot, free);
         }
         let (slots, held) = (worker.ledger.slots(), worker.ledger.held_in_all());
         let after = if worker.withdrawn { (0, 0) } else { (slots, slots.saturating_sub(held)) };

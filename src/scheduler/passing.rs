@@ -49,15 +49,18 @@ impl From<Payload> for Received<'_> {
 }
 
 /// Names the bytes that an action speaks of: [`Scheduler::bytes`] shows them, [`Scheduler::payload`] gives them, until the next
-/// step. Two numbers, which travel in two registers.
+/// step. So small that it travels in two registers, and in an [`Outcome`](crate::Outcome), too.
 #[derive(Clone, Copy, Debug)]
 pub struct Parcel {
-    /// A [`Kind`] and, in the lower half, which.
-    which: u64,
+    kind: Kind,
+    which: u32,
     bytes: u32,
 }
 
-#[derive(Clone, Copy)]
+const _: () = assert!(size_of::<crate::Outcome<Parcel>>() == 16, "it fits into two registers");
+
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
 enum Kind {
     /// The payload of an execution: its place in the store.
     Stored,
@@ -71,20 +74,7 @@ enum Kind {
 
 impl Parcel {
     fn new(kind: Kind, which: u32, bytes: u32) -> Self {
-        Self { which: (kind as u64) << 32 | u64::from(which), bytes }
-    }
-
-    fn kind(self) -> Kind {
-        match self.which >> 32 {
-            0 => Kind::Stored,
-            1 => Kind::Copied,
-            2 => Kind::Owned,
-            _ => Kind::Advice,
-        }
-    }
-
-    fn number(self) -> u32 {
-        (self.which & u64::from(u32::MAX)) as u32
+        Self { kind, which, bytes }
     }
 
     pub(crate) fn of(stored: &Stored) -> Self {
@@ -100,7 +90,7 @@ impl Parcel {
     }
 
     fn code(self) -> ErrorCode {
-        ErrorCode::ALL[self.number() as usize]
+        ErrorCode::ALL[self.which as usize]
     }
 }
 
@@ -174,8 +164,8 @@ impl Scheduler {
     /// When the parcel is of an earlier step, or of one that was [settled](Self::settle).
     #[must_use]
     pub fn bytes(&self, parcel: Parcel) -> &[u8] {
-        let (said, number) = (&self.passing.said, parcel.number());
-        match parcel.kind() {
+        let (said, number) = (&self.passing.said, parcel.which);
+        match parcel.kind {
             Kind::Stored => self.payloads.bytes_at(parcel.bytes, number),
             Kind::Copied => &said.copied[number as usize..][..parcel.bytes as usize],
             Kind::Owned => &said.owned[number as usize],
@@ -189,8 +179,8 @@ impl Scheduler {
     /// As [`bytes`](Self::bytes).
     #[must_use]
     pub fn payload(&self, parcel: Parcel) -> Payload {
-        let number = parcel.number();
-        match parcel.kind() {
+        let number = parcel.which;
+        match parcel.kind {
             Kind::Stored => self.payloads.payload_at(parcel.bytes, number),
             Kind::Copied => Payload::copy_from_slice(self.bytes(parcel)),
             Kind::Owned => self.passing.said.owned[number as usize].clone(),

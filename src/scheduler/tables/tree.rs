@@ -11,6 +11,12 @@ pub(crate) struct Weights {
     heaviest: u32,
 }
 
+impl Weights {
+    fn with(self, other: Self) -> Self {
+        Self { sum: self.sum + other.sum, heaviest: self.heaviest.max(other.heaviest) }
+    }
+}
+
 /// A weight for each place 0 … n.
 #[derive(Debug, Default)]
 pub(crate) struct WeightTree {
@@ -54,14 +60,18 @@ impl WeightTree {
 
     /// One unit less at a place that has some.
     pub(crate) fn take_one(&mut self, place: usize) {
-        let mut at = self.leaves() + place;
-        let leaf = &mut self.nodes[at];
-        *leaf = Weights { sum: leaf.sum.strict_sub(1), heaviest: leaf.heaviest.strict_sub(1) };
+        let at = self.leaves() + place;
+        let Weights { sum, heaviest } = self.nodes[at];
+        self.write(at, Weights { sum: sum.strict_sub(1), heaviest: heaviest.strict_sub(1) });
+    }
+
+    /// Writes a leaf and what lies above it. A node goes up from hand to hand, it is not read where it was just written.
+    fn write(&mut self, mut at: usize, mut node: Weights) {
+        self.nodes[at] = node;
         while at > 1 {
+            node = node.with(self.nodes[at ^ 1]);
             at /= 2;
-            let [left, right] = self.pairs()[at];
-            self.nodes[at] =
-                Weights { sum: left.sum + right.sum, heaviest: left.heaviest.max(right.heaviest) };
+            self.nodes[at] = node;
         }
     }
 
@@ -78,17 +88,7 @@ impl WeightTree {
             }
             self.grow(place + 1);
         }
-        let mut at = self.leaves() + place;
-        self.nodes[at] = weights;
-        while at > 1 {
-            at /= 2;
-            let [left, right] = self.pairs()[at];
-            let node = Weights { sum: left.sum + right.sum, heaviest: left.heaviest.max(right.heaviest) };
-            if self.nodes[at] == node {
-                break;
-            }
-            self.nodes[at] = node;
-        }
+        self.write(self.leaves() + place, weights);
     }
 
     fn grow(&mut self, places: usize) {

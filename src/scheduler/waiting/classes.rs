@@ -9,6 +9,7 @@ use crate::tables::{PeerKey, WeightTree};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use proletariat_protocol::PeerId;
+use proletariat_protocol::limits::RANGES_MAX;
 
 /// So many classes are looked at one by one.
 const LOOSE_MAX: usize = 16;
@@ -171,7 +172,7 @@ impl Classes {
 
     /// A worker leaves; a class without workers goes.
     pub(crate) fn leave(&mut self, spot: Spot) {
-        self.weigh(spot, |_| 0);
+        self.weigh(spot, &[0; RANGES_MAX]);
         let row = self.rows[spot.class as usize].as_mut().expect("its worker was here a line ago");
         row.members[spot.place as usize] = None;
         row.vacant.push(spot.place);
@@ -208,11 +209,10 @@ impl Classes {
     }
 
     /// What a worker could still take in each of its ranges; tells whether that is more than before in any.
-    pub(crate) fn weigh(&mut self, spot: Spot, weight_in: impl Fn(usize) -> u32) -> bool {
+    pub(crate) fn weigh(&mut self, spot: Spot, weights: &[u32]) -> bool {
         let class = self.rows[spot.class as usize].as_mut().expect("a class lives as long as its workers");
         let mut more = false;
-        for (number, range) in class.ranges.iter_mut().enumerate() {
-            let weight = weight_in(number);
+        for (range, &weight) in class.ranges.iter_mut().zip(weights) {
             let before = range.tree.replace(spot.place as usize, weight);
             more |= weight > before;
             if before != weight {
@@ -222,10 +222,10 @@ impl Classes {
         more
     }
 
-    /// A worker with one range took one of what it could still take.
-    pub(crate) fn took(&mut self, spot: Spot) {
+    /// A worker took one of what it could still take in a range.
+    pub(crate) fn took(&mut self, spot: Spot, range: usize) {
         let class = self.rows[spot.class as usize].as_mut().expect("a class lives as long as its workers");
-        let range = &mut class.ranges[0];
+        let range = &mut class.ranges[range];
         range.tree.take_one(spot.place as usize);
         range.show(self.index.as_mut());
     }

@@ -8,7 +8,6 @@
 use super::classes::{Member, Spot};
 use super::kind_set::KindSet;
 use super::pool::{Head, Pool};
-use crate::ledger::{Admission, Ledger};
 use crate::tables::{KindKey, NO_KIND, PoolKey, Slab};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -136,24 +135,16 @@ impl Pools {
         self.any.retain(|other| *other != pool);
     }
 
-    /// What each range could still take on a worker, as its ledger stands; nothing if it is not eligible.
-    pub(crate) fn weigh(
-        &mut self,
-        pool: PoolKey,
-        spot: Spot,
-        ledger: &Ledger,
-        by: &dyn Admission,
-        eligible: bool,
-    ) {
-        let workers = &mut self.rows[pool].workers;
-        if workers.weigh(spot, |range| if eligible { by.free(ledger, range) } else { 0 }) {
+    /// What each range could still take on a worker.
+    pub(crate) fn weigh(&mut self, pool: PoolKey, spot: Spot, free: &[u32]) {
+        if self.rows[pool].workers.weigh(spot, free) {
             self.mark(pool);
         }
     }
 
-    /// A worker whose ledger has one range took a slot.
-    pub(crate) fn took(&mut self, pool: PoolKey, spot: Spot) {
-        self.rows[pool].workers.took(spot);
+    /// A worker took a slot for a range: so much is clear before the others are looked at.
+    pub(crate) fn took(&mut self, pool: PoolKey, spot: Spot, range: usize) {
+        self.rows[pool].workers.took(spot, range);
     }
 
     /// Something may be dispatched here.

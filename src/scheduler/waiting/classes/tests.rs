@@ -101,10 +101,10 @@ proptest! {
                     let weights = &mut plain.get_mut(&spot).expect("one of them").1;
                     let range = range as usize % weights.len();
                     let before = core::mem::replace(&mut weights[range], weight);
-                    prop_assert_eq!(classes.weigh(spot, |range| weights[range]), weight > before);
-                    if let [weight @ 2..=u32::MAX] = &mut weights[..] {
-                        classes.took(spot);
-                        *weight -= 1;
+                    prop_assert_eq!(classes.weigh(spot, weights), weight > before);
+                    if weights[range] > 1 {
+                        classes.took(spot, range);
+                        weights[range] -= 1;
                     }
                 }
                 Change::Leave(_) | Change::Set(..) => {}
@@ -135,7 +135,7 @@ proptest! {
             let weights = &mut plain.get_mut(&spot).expect("one of them").1;
             let range = range % weights.len();
             weights[range] = 1 - weights[range];
-            classes.weigh(spot, |range| weights[range]);
+            classes.weigh(spot, weights);
             for priority in 0..64 {
                 compare(&classes, &plain, priority)?;
             }
