@@ -16,7 +16,6 @@ pub mod job;
 pub mod limits;
 pub mod message;
 pub mod offer;
-mod payloads;
 pub mod shown;
 pub mod time;
 
@@ -24,7 +23,6 @@ pub use error::ErrorCode;
 pub use id::{AssignmentId, InstanceId, JobId, MessageId, PeerId};
 pub use job::{HandBackReason, JobOptions, WorkResult};
 pub use offer::{Guarantee, Kinds, Offer};
-pub use payloads::Payloads;
 pub use time::Time;
 
 /// The bytes of a job or of a result: opaque to everyone but client and handler, cheap to clone.

@@ -9,14 +9,14 @@ use proletariat_protocol::limits::{
 use proletariat_protocol::message::{
     AssignedExecution, FinishedRun, JobOutcome, ManagerMessage, PeerMessage,
 };
-use proletariat_protocol::{ErrorCode, JobOptions, MessageId, Payload, Payloads, PeerId};
-use proletariat_scheduler::{Action, Assign, Event, Outcome, Received};
+use proletariat_protocol::{ErrorCode, JobOptions, MessageId, Payload, PeerId};
+use proletariat_scheduler::{Action, Assign, Event, Outcome, Payloads, Received};
 use std::time::Duration;
 
 /// The sentence of a crash is cut here, in bytes: it is kept for each attempt.
 const CRASH_BYTES_MAX: usize = 4 * 1024;
 
-/// Results up to this size are copied, in bytes.
+/// Payloads up to this size are copied, in bytes.
 const LENT_BYTES_MAX: u32 = 1_024;
 
 /// Who speaks.
@@ -94,7 +94,9 @@ fn hear_client(
     match message {
         PeerMessage::Submit { first, options, payload_bytes } => {
             check_submit(&options, payload_bytes.len())?;
-            let payloads = Payloads::new(tail.take_all(), payload_bytes);
+            let small = payload_bytes.iter().all(|bytes| *bytes <= LENT_BYTES_MAX);
+            let buffer = if small { Received::Lent(tail.lend_all()) } else { tail.take_all().into() };
+            let payloads = Payloads::new(buffer, payload_bytes);
             tell(Event::Submitted { client, first, options: Box::new(options), payloads });
         }
         PeerMessage::Abort { first, count } => tell(Event::Aborted { client, first, count }),

@@ -54,13 +54,13 @@ impl Aside {
         self.parked.get(&execution).filter(|parked| parked.ticket == ticket).map(|parked| parked.until)
     }
 
+    #[inline]
     pub(crate) fn forget(&mut self, execution: ExecutionKey, kind: KindKey) {
-        if self.parked.is_empty() && self.avoids.is_empty() && self.refused.is_empty() {
-            return;
+        if !(self.parked.is_empty() && self.avoids.is_empty() && self.refused.is_empty()) {
+            self.leave_park(execution, kind);
+            self.avoids.remove(&execution);
+            self.refused.remove(&execution);
         }
-        self.leave_park(execution, kind);
-        self.avoids.remove(&execution);
-        self.refused.remove(&execution);
     }
 
     fn leave_park(&mut self, execution: ExecutionKey, kind: KindKey) {

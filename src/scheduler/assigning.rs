@@ -10,8 +10,8 @@ use core::time::Duration;
 use proletariat_protocol::{AssignmentId, Time};
 
 impl Scheduler {
-    /// Gives an execution to a worker that has room for it. The one place where a slot is taken.
-    pub(crate) fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) {
+    /// Gives an execution to a worker that has room for it, and tells the size of its payload. The one place where a slot is taken.
+    pub(crate) fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) -> usize {
         let (run_limit, end) = self.terms(execution);
         let Self { work, peers, assignments, kinds, counts, actions, pools, gate, .. } = self;
         let row = &mut work[execution];
@@ -41,7 +41,7 @@ impl Scheduler {
         row.set_place(Place::Assigned(key));
         offer.assignments.push(key);
         offer.leaving.add(assignments, id, clear, counts.bursts);
-        let (to, attempt) = (peer.id, u32::from(row.losses) + 1);
+        let (to, attempt, payload_bytes) = (peer.id, u32::from(row.losses) + 1, row.payload.len());
         made_in_place(actions, || {
             Action::Assign(Assign {
                 worker: to,
@@ -73,6 +73,7 @@ impl Scheduler {
         } else if !looks {
             self.await_start(now, worker);
         }
+        payload_bytes
     }
 
     /// The one place where a slot is given back. Tells the state in which the assignment was.

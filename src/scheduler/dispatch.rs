@@ -89,18 +89,22 @@ impl Scheduler {
         let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(key.kind).collect();
         let kind_bytes = self.kinds.name(key.kind).map_or(0, |name| name.len());
         let (mut jobs, mut bytes) = (0, 0);
-        let mut first = self.first_of(head.line);
+        let room = |machine: &Self| machine.pools.pool(pool).workers.total(head.priority.0);
+        let (mut first, mut left) = (self.first_of(head.line), room(self));
         while let Some((sequence, execution)) = first {
             let goes_first = rival.is_none_or(|rival| Head { sequence, ..head } < rival);
-            if !goes_first || self.pools.pool(pool).workers.total(head.priority.0) == 0 {
+            if !goes_first || left == 0 {
                 break;
             }
             self.lines.pop(head.line, sequence, execution);
             if key.owner.is_none() {
                 self.dispatch_shared(now, &serving, execution);
-            } else if self.dispatch_one(now, &serving, execution) {
+                left = room(self);
+            } else if let Some(payload_bytes) = self.dispatch_one(now, &serving, execution) {
                 jobs += 1;
-                bytes += (self.work[execution].payload.len() + kind_bytes) as u64;
+                bytes += (payload_bytes + kind_bytes) as u64;
+                // Where one pool serves the line, it is one of its workers that has one less.
+                left = if serving.len() == 1 { left - 1 } else { room(self) };
             }
             first = self.first_of(head.line);
         }
@@ -115,7 +119,7 @@ impl Scheduler {
         match self.readers(execution) {
             Readers::One => {
                 self.uncount_waiting(execution);
-                if !self.dispatch_one(now, serving, execution) {
+                if self.dispatch_one(now, serving, execution).is_none() {
                     self.count_waiting(execution);
                 }
             }
@@ -124,17 +128,14 @@ impl Scheduler {
         }
     }
 
-    /// Gives an execution that is in no line any more to a worker, or sets it aside; tells which.
-    fn dispatch_one(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> bool {
+    /// Gives an execution that is in no line any more to a worker and tells the size of its payload, or sets it aside.
+    fn dispatch_one(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> Option<usize> {
         match self.choose(now, serving, execution) {
-            Choice::Worker(worker) => {
-                self.assign(now, execution, worker);
-                return true;
-            }
+            Choice::Worker(worker) => return Some(self.assign(now, execution, worker)),
             Choice::Avoided => self.park_avoiding(now, execution),
             Choice::Refused => self.park_refused(now, execution),
         }
-        false
+        None
     }
 
     /// Whether any client that waits for an execution is still here, and reads. The jobs of those that left are

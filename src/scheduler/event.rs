@@ -1,13 +1,13 @@
 //! What the world tells the scheduler. Named for what happened.
 
-use crate::passing::Received;
+use crate::received::{Payloads, Received};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::time::Duration;
 use proletariat_protocol::handshake::Roles;
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{
-    AssignmentId, HandBackReason, InstanceId, JobId, JobOptions, MessageId, Offer, Payload, Payloads, PeerId,
+    AssignmentId, HandBackReason, InstanceId, JobId, JobOptions, MessageId, Offer, Payload, PeerId,
     WorkResult,
 };
 
@@ -30,7 +30,7 @@ pub enum Event<'a> {
         /// What holds for all. Boxed, as it is the largest thing that any event carries, and most events are ends of runs.
         options: Box<JobOptions>,
         /// One each.
-        payloads: Payloads,
+        payloads: Payloads<'a>,
     },
     /// A client no longer wants jobs.
     Aborted {

@@ -3,7 +3,7 @@
 //! No I/O, no clock, no global randomness: time and the seed are arguments, so that a whole system runs in one
 //! thread, in virtual time, from one seed, and every bug replays. The compiler keeps it so: the crate is `no_std`.
 //!
-//! In reading order: [`Event`] and [`Action`] are the two faces of the machine, `passing` has the bytes that go through, `machine` is its way in
+//! In reading order: [`Event`] and [`Action`] are the two faces of the machine, `received` and `passing` have the bytes that go through, `machine` is its way in
 //! and the order of a step. By subject: `submission` and `endings` (jobs come and end), `waits` (their clocks), `runs` and `run_limits` (assignments), `membership` (peers and offers), `similar`
 //! (shared executions), `outbox` (what has left), `streams`, `broadcast`, `churn` (what is taken back). What decides: `ledger` (slots and guarantees), `waiting` (lines and
 //! pools), `dispatch`, [`selector`], `assigning` (slots are taken and given back), `gate`, `aside` (pauses). What counts: `audit`,
@@ -19,6 +19,7 @@ mod event;
 
 mod machine;
 mod passing;
+mod received;
 
 mod broadcast;
 mod churn;
@@ -56,5 +57,6 @@ pub use config::Config;
 pub use event::{Abilities, Event, Joined, OutboxLevel};
 pub use ledger::{Admission, Borrowing, Ledger, Sacred, single_range_maximum};
 pub use machine::{MANAGER, Scheduler};
-pub use passing::{Parcel, Received};
+pub use passing::Parcel;
+pub use received::{Payloads, Received};
 pub use status::{PeerStatus, QueueStatus, RangeStatus, Status, WorkerStatus};

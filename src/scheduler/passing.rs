@@ -5,48 +5,11 @@
 //! costs neither an allocation nor a count of references; a large one is not copied at all.
 
 use crate::machine::Scheduler;
+use crate::received::Received;
 use crate::tables::Stored;
 use alloc::vec::Vec;
 use core::mem;
-use core::ops::Deref;
 use proletariat_protocol::{ErrorCode, Payload};
-
-/// Bytes that an event brings.
-#[derive(Clone, Debug)]
-pub enum Received<'a> {
-    /// They lie in a buffer that is used again, so they are copied.
-    Lent(&'a [u8]),
-    /// They are kept with their buffer.
-    Owned(Payload),
-}
-
-impl Received<'_> {
-    /// The bytes with a buffer of their own.
-    #[must_use]
-    pub fn into_payload(self) -> Payload {
-        match self {
-            Self::Lent(bytes) => Payload::copy_from_slice(bytes),
-            Self::Owned(payload) => payload,
-        }
-    }
-}
-
-impl Deref for Received<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Lent(bytes) => bytes,
-            Self::Owned(payload) => payload,
-        }
-    }
-}
-
-impl From<Payload> for Received<'_> {
-    fn from(payload: Payload) -> Self {
-        Self::Owned(payload)
-    }
-}
 
 /// Names the bytes that an action speaks of: [`Scheduler::bytes`] shows them, [`Scheduler::payload`] gives them, until the next
 /// step. So small that it travels in two registers, and in an [`Outcome`](crate::Outcome), too.

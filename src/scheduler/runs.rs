@@ -3,7 +3,8 @@
 use crate::action::{Action, Notice, Outcome};
 use crate::aside::{PAUSE_MILLIS_MIN, longer};
 use crate::machine::Scheduler;
-use crate::passing::{Parcel, Received};
+use crate::passing::Parcel;
+use crate::received::Received;
 use crate::records::{Place, Run};
 use crate::run_limits::run_end;
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey, PeerKey};

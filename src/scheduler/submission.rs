@@ -3,6 +3,7 @@
 use crate::action::{Action, Notice};
 use crate::config::Config;
 use crate::machine::{Counts, Scheduler};
+use crate::received::Payloads;
 use crate::records::{Execution, Job, NO_WAIT, Place};
 use crate::tables::{ExecutionKey, KindKey, NO_KIND, PeerKey};
 use crate::waiting::LineKey;
@@ -12,7 +13,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU64;
 use core::time::Duration;
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
-use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payloads, Time};
+use proletariat_protocol::{ErrorCode, JobId, JobOptions, Time};
 
 /// When a client that met a bound may try again: long enough for a queue to move, short enough not to be felt.
 pub(crate) const OVERLOAD_RETRY: Duration = Duration::from_millis(250);
@@ -33,7 +34,7 @@ impl Scheduler {
         client: PeerKey,
         first: JobId,
         options: JobOptions,
-        payloads: Payloads,
+        payloads: Payloads<'_>,
     ) {
         let count = payloads.len() as u64;
         if !self.peers[client].numbering.take(first.0, count) {
@@ -68,7 +69,7 @@ impl Scheduler {
         now: Time,
         client: PeerKey,
         options: &JobOptions,
-        payloads: &Payloads,
+        payloads: &Payloads<'_>,
     ) -> Result<(), Refusal> {
         let clocks = [options.timeout_ms, options.assign_timeout_ms, options.run_timeout_ms];
         if clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX) {
@@ -146,7 +147,7 @@ impl Scheduler {
         first: JobId,
         kind: KindKey,
         options: &JobOptions,
-        payloads: &Payloads,
+        payloads: &Payloads<'_>,
     ) {
         let line = self.line(LineKey { owner: client, kind, priority: options.priority });
         let losses_max = options.max_attempts.unwrap_or(self.config.max_attempts);
@@ -190,7 +191,7 @@ impl Scheduler {
         kind: KindKey,
         key: &[u8],
         options: &JobOptions,
-        payloads: &Payloads,
+        payloads: &Payloads<'_>,
     ) {
         for (number, payload) in (first.0..).zip(payloads.iter()) {
             let row = new_job(now, client, number, &mut self.counts, options);

@@ -5,8 +5,10 @@
 use crate::brain::Brain;
 use crate::jobs;
 use crate::options::Options;
-use proletariat_protocol::{AssignmentId, ErrorCode, JobId, Payload, Payloads, PeerId, Time};
-use proletariat_scheduler::{Action, Admission, Assign, Event, Ledger, Outcome, Scheduler, Status, selector};
+use proletariat_protocol::{AssignmentId, ErrorCode, JobId, Payload, PeerId, Time};
+use proletariat_scheduler::{
+    Action, Admission, Assign, Event, Ledger, Outcome, Payloads, Scheduler, Status, selector,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The mistakes.
@@ -130,7 +132,14 @@ impl Double {
         }
     }
 
-    fn submitted(&mut self, now: Time, client: PeerId, first: JobId, timeout_ms: u32, payloads: &Payloads) {
+    fn submitted(
+        &mut self,
+        now: Time,
+        client: PeerId,
+        first: JobId,
+        timeout_ms: u32,
+        payloads: &Payloads<'_>,
+    ) {
         for (n, payload) in payloads.iter().enumerate() {
             let number = first.plus(n as u64);
             self.clients.insert(jobs::read(payload).0, (client, number));

@@ -63,6 +63,31 @@ fn large_payloads_arrive_whole() {
     }
 }
 
+/// Small payloads are lent to the scheduler where they were received, large ones given, and so are those of one message.
+#[test]
+fn payloads_of_all_sizes_share_a_message() {
+    let manager = builder().start().unwrap();
+    let mut worker = Peer::worker(manager.local_addr(), Offer::new(16));
+    let mut client = Peer::join(manager.local_addr(), CLIENT);
+    for sizes in [vec![0], vec![0, 1, 1_024], vec![1_025, 0, 1_024, 1_025, 9_000, 7], vec![70_000, 3]] {
+        let payloads: Vec<Vec<u8>> =
+            sizes.iter().map(|bytes| (0..*bytes).map(|at| at as u8).collect()).collect();
+        client.submit(&payloads.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let mut done = Vec::new();
+        while done.len() < payloads.len() {
+            for (execution, payload) in worker.executions() {
+                worker.finish(&execution, &payload);
+                done.push(payload.len());
+            }
+        }
+        assert_eq!(done, sizes, "first come, first served");
+        let mut outcomes = client.outcomes(payloads.len());
+        outcomes.sort_by_key(|(outcome, _)| outcome.job);
+        let results: Vec<&[u8]> = outcomes.iter().map(|(_, payload)| &payload[..]).collect();
+        assert_eq!(results, payloads);
+    }
+}
+
 #[test]
 fn a_lost_worker_gives_its_jobs_back() {
     let manager = builder().start().unwrap();

@@ -83,6 +83,11 @@ impl<'a> Tail<'a> {
         }
     }
 
+    /// The same where they lie, for whoever copies them at once.
+    pub fn lend_all(&mut self) -> &'a [u8] {
+        core::mem::take(&mut self.rest)
+    }
+
     fn take_of_block(&mut self, bytes: usize) -> Payload {
         if self.block.len() < bytes {
             self.block = Payload::copy_from_slice(&self.rest[..self.rest.len().min(BLOCK_BYTES)]);

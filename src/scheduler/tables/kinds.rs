@@ -52,10 +52,14 @@ impl KindTable {
     }
 
     /// One use less.
+    #[inline]
     pub(crate) fn release(&mut self, key: KindKey) {
-        if key == NO_KIND {
-            return;
+        if key != NO_KIND {
+            self.release_named(key);
         }
+    }
+
+    fn release_named(&mut self, key: KindKey) {
         let row = &mut self.rows[key];
         row.uses -= 1;
         if row.uses == 0 {

@@ -5,8 +5,9 @@
 //! larger than itself.
 
 use super::{LargeKey, Slab};
+use crate::received::Payloads;
 use alloc::vec::Vec;
-use proletariat_protocol::{Payload, Payloads};
+use proletariat_protocol::Payload;
 
 /// Payloads up to this size are copied, in bytes.
 const SMALL_BYTES_MAX: usize = 1_024;
@@ -86,7 +87,7 @@ impl PayloadStore {
     }
 
     /// Keeps a payload, which is one of these.
-    pub(crate) fn store(&mut self, payload: &[u8], of: &Payloads) -> Stored {
+    pub(crate) fn store(&mut self, payload: &[u8], of: &Payloads<'_>) -> Stored {
         let bytes = u32::try_from(payload.len()).expect("payloads are below 4 GiB");
         self.bytes += u64::from(bytes);
         let place = match payload.len() {
@@ -212,7 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn store(payloads: &mut PayloadStore, bytes: &[u8]) -> Stored {
-        let whole: Payloads = core::iter::once(Payload::copy_from_slice(bytes)).collect();
+        let whole: Payloads<'_> = core::iter::once(Payload::copy_from_slice(bytes)).collect();
         let stored = whole.iter().map(|payload| payloads.store(payload, &whole)).next();
         stored.expect("there is one")
     }
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn a_large_payload_keeps_its_buffer_unless_that_is_much_larger() {
         let mut payloads = PayloadStore::new();
-        let two: Payloads = [vec_of(2_000), vec_of(90_000)].into_iter().collect();
+        let two: Payloads<'_> = [vec_of(2_000), vec_of(90_000)].into_iter().collect();
         let addresses: Vec<*const u8> = two.iter().map(<[u8]>::as_ptr).collect();
         let stored: Vec<Stored> = two.iter().map(|payload| payloads.store(payload, &two)).collect();
         let out: Vec<Payload> = stored.iter().map(|stored| payload(&payloads, stored)).collect();

@@ -43,18 +43,15 @@ impl Pool {
 
     /// A line has one head at most, so no more than one is passed over.
     fn first_head(&self, counts: impl Fn(&Head) -> bool) -> Option<Head> {
-        if self.heads.is_empty() {
-            return None;
-        }
-        let mut top = u32::MAX;
+        let mut head = *self.heads.iter().find(|head| counts(head))?;
         loop {
-            let from = Head { priority: Reverse(top), sequence: 0, line: FifoKey(0) };
-            let head = *self.heads.range(from..).find(|head| counts(head))?;
             // Nobody has room for what lies between this head and the next priority that somebody has room for.
-            match self.workers.open_up_to(head.priority.0)? {
-                open if open == head.priority.0 => return Some(head),
-                open => top = open,
+            let open = self.workers.open_up_to(head.priority.0)?;
+            if open == head.priority.0 {
+                return Some(head);
             }
+            let from = Head { priority: Reverse(open), sequence: 0, line: FifoKey(0) };
+            head = *self.heads.range(from..).find(|head| counts(head))?;
         }
     }
 }

@@ -2,12 +2,18 @@
 
 use super::{Ending, Execution, Job, JobRef, Model, Said, Stage, Verdict};
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
-use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, Payloads, PeerId, Time};
-use proletariat_scheduler::{Action, Outcome};
+use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload, PeerId, Time};
+use proletariat_scheduler::{Action, Outcome, Payloads};
 use std::time::Duration;
 
 impl Model {
-    pub(super) fn submitted(&mut self, id: PeerId, first: JobId, options: JobOptions, payloads: Payloads) {
+    pub(super) fn submitted(
+        &mut self,
+        id: PeerId,
+        first: JobId,
+        options: JobOptions,
+        payloads: Payloads<'_>,
+    ) {
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.gone) else {
             return;
         };
@@ -30,7 +36,7 @@ impl Model {
     }
 
     /// Why a whole submit is refused.
-    fn refusal(&self, client: PeerId, options: &JobOptions, payloads: &Payloads) -> Option<ErrorCode> {
+    fn refusal(&self, client: PeerId, options: &JobOptions, payloads: &Payloads<'_>) -> Option<ErrorCode> {
         let clocks = [options.timeout_ms, options.assign_timeout_ms, options.run_timeout_ms];
         if clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX) {
             return Some(ErrorCode::Protocol);
