@@ -142,7 +142,8 @@ pub trait Admission: fmt::Debug + Send {
     /// less: the rule is not asked again for that range before the others are looked at, too.
     fn free(&self, ledger: &Ledger, range: usize) -> u32;
 
-    /// The same of each range that is offered, from 0 upwards. Asks for one after the other, unless a rule knows a shorter way.
+    /// What [`free`](Self::free) says of each range that is offered, from 0 upwards. Asks for one after the other; a rule that
+    /// knows a shorter way to the same may take it.
     fn free_in_each(&self, ledger: &Ledger, free: &mut [u32]) {
         for (range, free) in free.iter_mut().enumerate() {
             *free = self.free(ledger, range);
