@@ -100,6 +100,9 @@ struct DispatchOptions {
     /// Refuse the JSON dialect
     #[arg(long)]
     no_json: bool,
+    /// Sleep at once when there is nothing to do, instead of looking for up to 50 µs while news come that soon
+    #[arg(long)]
+    no_busy_poll: bool,
 }
 
 /// Everything has a bound.
@@ -289,6 +292,7 @@ impl DispatchOptions {
             .heartbeat(self.heartbeat)
             .heartbeat_timeout(self.heartbeat_timeout)
             .no_json(self.no_json)
+            .no_busy_poll(self.no_busy_poll)
             .selector_name(&self.selector.name())
             .map_err(cannot_start)
     }
@@ -347,6 +351,17 @@ mod tests {
         tokio::select! {
             exit = until_told(&manager, Signals::new()?, Duration::ZERO) => exit,
             () = job => panic!("the job cannot end before its client knows of another manager"),
+        }
+    }
+
+    #[test]
+    fn it_sleeps_at_once_if_told_to() {
+        for (words, sleeps) in [(vec!["manager"], false), (vec!["manager", "--no-busy-poll"], true)] {
+            let arguments = words.into_iter().map(Into::into).collect();
+            let surroundings = Surroundings { arguments, ..Surroundings::default() };
+            let parsed = parse::<ManagerOptions>(&surroundings).expect("good options");
+            let builder = format!("{:?}", builder(&parsed).expect("good settings"));
+            assert!(builder.contains(&format!("no_busy_poll: {sleeps},")), "{builder}");
         }
     }
 

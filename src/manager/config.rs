@@ -27,6 +27,9 @@ pub struct Config {
     pub heartbeat_timeout: Duration,
     /// Refuse the JSON dialect, which is refused with tokens and with TLS in any case. Peers then have to speak from the start, see [`handshake_timeout`](Self::handshake_timeout).
     pub no_json: bool,
+    /// Sleep at once whenever there is nothing to do. Without it the manager keeps looking for 50 µs first, but only while news
+    /// have been coming so soon: what wakes a sleeping thread takes longer than all that the manager does for a job.
+    pub no_busy_poll: bool,
     /// Who may come in; `None`: everybody. With tokens the JSON dialect, which has none, is refused.
     pub tokens: Option<Tokens>,
     /// Speak TLS and nothing else; `None`: no TLS.
@@ -62,6 +65,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(15),
             no_json: false,
+            no_busy_poll: false,
             tokens: None,
             tls: None,
             insecure: false,

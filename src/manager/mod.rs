@@ -11,6 +11,7 @@ mod admission;
 mod agenda;
 mod boundary;
 mod builder;
+mod busy_poll;
 mod clerk;
 mod config;
 mod descriptors;

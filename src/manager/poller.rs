@@ -4,13 +4,15 @@
 //! a turn looks at that place. A runtime with a task, a waker and a lock for each socket costs a job that comes alone a quarter of
 //! what the manager does for it.
 
+use super::busy_poll::BusyPoll;
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The listening socket, where others have their place.
 pub(super) const LISTENER: Token = Token(usize::MAX - 1);
@@ -26,6 +28,7 @@ pub(super) struct Poller {
     poll: Poll,
     events: Events,
     alarm: Arc<Alarm>,
+    busy_poll: BusyPoll,
 }
 
 /// Wakes the thread, from wherever. That costs a system call only if it sleeps.
@@ -37,11 +40,11 @@ struct Alarm {
 }
 
 impl Poller {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(busy_poll: BusyPoll) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), ALARM)?;
         let alarm = Alarm { rung: AtomicBool::new(false), asleep: AtomicBool::new(false), waker };
-        Ok(Self { poll, events: Events::with_capacity(EVENTS), alarm: Arc::new(alarm) })
+        Ok(Self { poll, events: Events::with_capacity(EVENTS), alarm: Arc::new(alarm), busy_poll })
     }
 
     /// Where sockets are put on the list of those that are watched; closed ones are off it.
@@ -56,20 +59,50 @@ impl Poller {
 
     /// Waits until a socket has news, somebody wakes the thread, or the time is over (`None`: as long as it takes).
     pub(super) fn wait(&mut self, time: Option<Duration>) -> io::Result<()> {
+        let begin = Instant::now();
+        let time = time.unwrap_or(WAIT_MAX).min(WAIT_MAX);
+        let busy = self.busy_poll.time().min(time);
+        let outcome = match self.look_for(begin, busy)? {
+            true => Ok(()),
+            false => self.sleep(time - busy),
+        };
+        self.busy_poll.waited(begin.elapsed());
+        outcome
+    }
+
+    /// Looks for news again and again, for so long; whether there are any, or somebody has rung.
+    fn look_for(&mut self, begin: Instant, time: Duration) -> io::Result<bool> {
+        while begin.elapsed() < time {
+            self.poll(Duration::ZERO)?;
+            // What the alarm's ringing announces was written before, and is read in the turn that follows.
+            if self.alarm.rung.swap(false, Ordering::SeqCst) || !self.events.is_empty() {
+                return Ok(true);
+            }
+            // Whoever has work for this processor goes first, most of all the one whom we have just sent something.
+            thread::yield_now();
+        }
+        Ok(false)
+    }
+
+    /// Falls asleep for so long, unless there are news.
+    fn sleep(&mut self, time: Duration) -> io::Result<()> {
         // First the one is written, then the other is read, here and in the alarm: one of the two sees what the other did.
         self.alarm.asleep.store(true, Ordering::SeqCst);
         let rung = self.alarm.rung.load(Ordering::SeqCst);
-        let time = if rung { Duration::ZERO } else { time.unwrap_or(WAIT_MAX).min(WAIT_MAX) };
-        let waited = self.poll.poll(&mut self.events, Some(time));
+        let slept = self.poll(if rung { Duration::ZERO } else { time });
         self.alarm.asleep.store(false, Ordering::SeqCst);
         // Whoever rang until here has written before what the turn that follows will read.
         self.alarm.rung.store(false, Ordering::SeqCst);
-        match waited {
+        slept
+    }
+
+    fn poll(&mut self, time: Duration) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(time)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.events.clear();
                 Ok(())
             }
-            waited => waited,
+            polled => polled,
         }
     }
 
@@ -96,12 +129,10 @@ impl Wake for Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
-    use std::time::Instant;
 
     #[test]
     fn who_is_woken_before_the_wait_does_not_wait() {
-        let mut poller = Poller::new().unwrap();
+        let mut poller = Poller::new(BusyPoll::new(true)).unwrap();
         let begin = Instant::now();
         poller.waker().wake();
         poller.wait(None).unwrap();
@@ -112,8 +143,24 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_keeps_to_the_time_too() {
+        let mut poller = Poller::new(BusyPoll::new(true)).unwrap();
+        for time in [0, 0, 0, 0, 5_000, 10, 5_000] {
+            let begin = Instant::now();
+            poller.wait(Some(Duration::from_micros(time))).unwrap();
+            assert!(begin.elapsed() >= Duration::from_micros(time));
+        }
+    }
+
+    #[test]
     fn no_alarm_is_lost() {
-        let mut poller = Poller::new().unwrap();
+        for looks in [false, true] {
+            alarms_from_another_thread(looks);
+        }
+    }
+
+    fn alarms_from_another_thread(looks: bool) {
+        let mut poller = Poller::new(BusyPoll::new(looks)).unwrap();
         let (waker, rounds) = (poller.waker(), 20_000);
         let (done, turns) = std::sync::mpsc::channel();
         let other = thread::spawn(move || {
