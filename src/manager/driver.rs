@@ -1,6 +1,6 @@
 //! One thread that owns the scheduler and every socket.
 //!
-//! A turn: read what is ready, tell the scheduler, let it decide once, put what it wants into the outboxes, write each of
+//! A turn: read what is ready (if that was much, what has come since as well), tell the scheduler, let it decide once, put what it wants into the outboxes, write each of
 //! those once. There is no channel, no second thread and no lock on a job's way; and the busier the manager is, the more
 //! jobs share a turn, a read and a write.
 //!
@@ -36,6 +36,8 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const STALL_MICROS: u64 = 1_000_000;
 /// Turns that clocks wait for unread input after a stall. Each brings the news of a thousand sockets.
 const CATCH_UP_TURNS: u32 = 32;
+/// After so many bytes in a turn the sockets are looked at once more before anything is decided: some jobs or results.
+const LOOK_AGAIN_BYTES: usize = 512;
 /// The lists of a turn keep room for so many entries.
 const KEEP_ENTRIES: usize = 1_024;
 
@@ -64,6 +66,8 @@ pub(super) struct Driver {
     pub(super) unfinished: Vec<u32>,
     /// Whether another turn has to follow at once.
     pub(super) again: bool,
+    /// What came in since the sockets were last looked at.
+    pub(super) bytes_read: usize,
     ready: Vec<u32>,
     /// Sockets that have news.
     news: Vec<u32>,
@@ -121,6 +125,7 @@ impl Driver {
             touched: Vec::new(),
             unfinished: Vec::new(),
             again: false,
+            bytes_read: 0,
             ready: Vec::new(),
             news: Vec::new(),
             commands: Vec::new(),
@@ -173,6 +178,7 @@ impl Driver {
         self.commands = commands;
         self.ready = self.attend_all(ready, now);
         self.news = self.attend_all(news, now);
+        self.look_again(now);
         for place in mem::take(&mut self.unfinished) {
             if let Some(session) = self.connections.at(place) {
                 session.unfinished = false;
@@ -195,6 +201,18 @@ impl Driver {
         }
         self.sleep(now, cx);
         Poll::Pending
+    }
+
+    /// While much was read, more has come: it shares this turn, and with that its writes. After a job that came alone that
+    /// would be a system call for nothing.
+    fn look_again(&mut self, now: Time) {
+        if mem::take(&mut self.bytes_read) < LOOK_AGAIN_BYTES {
+            return;
+        }
+        self.poller.look().expect("a poll of our own takes each wait");
+        self.take_news();
+        let news = mem::take(&mut self.news);
+        self.news = self.attend_all(news, now);
     }
 
     /// Attends to each of these; the list, empty.

@@ -106,7 +106,12 @@ impl Poller {
         }
     }
 
-    /// What the last wait brought: the sockets that have news.
+    /// Looks for news without waiting, and leaves it to the next wait to notice who rings.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        self.poll(Duration::ZERO)
+    }
+
+    /// What the last wait or look brought: the sockets that have news.
     pub(super) fn news(&self) -> impl Iterator<Item = &Event> {
         self.events.iter().filter(|event| event.token() != ALARM)
     }

@@ -62,6 +62,7 @@ impl Driver {
                 }
                 Ok(Poll::Ready(Ok(bytes))) => {
                     session.liveness.heard(now);
+                    self.bytes_read += bytes;
                     self.received(place, bytes, now);
                     self.count_incomplete(place, now);
                 }
