@@ -13,7 +13,7 @@ impl Scheduler {
     /// Gives an execution to a worker that has room for it, and tells the size of its payload. The one place where a slot is taken.
     pub(crate) fn assign(&mut self, now: Time, execution: ExecutionKey, worker: PeerKey) -> usize {
         let (run_limit, end) = self.terms(execution);
-        let Self { work, peers, assignments, kinds, counts, actions, pools, gate, .. } = self;
+        let Self { work, peers, assignments, kinds, counts, actions, pools, gate, burst, .. } = self;
         let row = &mut work[execution];
         let peer = &mut peers[worker];
         let clear = peer.level == OutboxLevel::Clear;
@@ -58,14 +58,15 @@ impl Scheduler {
         });
         let (reports_start, looks) = (peer.abilities.reports_start, offer.start_alarm != Time::NEVER);
         // What the range could still take is one less now, by its meaning; if there are others, each has to be asked before
-        // anybody asks for them.
+        // anybody looks for a worker for them.
         for &(pool, spot) in &offer.posts {
             pools.took(pool, spot, range);
         }
         if offer.ledger.rows() == 1 {
             gate.took(&mut offer.counted);
         } else {
-            self.weigh_later(worker);
+            burst.weighed_from = burst.weighed_from.max(offer.ledger.bounds()[range]);
+            burst.put_off_weighing(worker, offer);
         }
         self.notice(|| Notice::Assign { worker: to, assignment: id, attempt });
         if !reports_start {
@@ -92,9 +93,7 @@ impl Scheduler {
             self.assignments[moved].position = position;
         }
         row.ledger.give_back(slot);
-        if !core::mem::replace(&mut row.unweighed, true) {
-            self.burst.unweighed.push(worker);
-        }
+        self.burst.put_off_weighing(worker, row);
         state
     }
 

@@ -43,35 +43,41 @@ impl Scheduler {
             machine.pools.get(pool).and_then(|p| p.best()).map(|head| Reverse((head, pool)))
         };
         heads.extend(pools.into_iter().filter_map(|pool| entry(self, pool)));
-        let mut changed = false;
+        // What was taken since may have changed what is best in a pool, unless that was found after it.
+        let (mut changed, mut found) = (false, None);
         while let Some(Reverse((head, pool))) = heads.pop() {
-            // What was taken since may have changed what is best here.
-            let present = if changed { entry(self, pool) } else { Some(Reverse((head, pool))) };
+            if head.priority.0 < self.burst.weighed_from {
+                self.weigh_all();
+                (changed, found) = (true, None);
+            }
+            let holds = !changed || found == Some(pool);
+            let present = if holds { Some(Reverse((head, pool))) } else { entry(self, pool) };
             if present.as_ref().is_some_and(|Reverse((best, _))| *best == head) {
                 let rival = self.first_rival(&mut heads, pool, head);
                 self.dispatch_line(now, pool, head, rival);
                 heads.extend(entry(self, pool));
-                changed = true;
+                (changed, found) = (true, Some(pool));
             } else {
                 heads.extend(present);
             }
         }
         self.burst.heads = heads;
+        self.weigh_all();
         self.pools.take_dirty();
     }
 
-    /// The best head of all other lines. Pools that serve this line as well have it on top of the heap; theirs is the best of
-    /// what they have besides.
+    /// The best head of all other lines that are as urgent, and perhaps of others. Pools that serve this line as well have it on top
+    /// of the heap; theirs is what comes next there.
     fn first_rival(
         &self,
         heads: &mut BinaryHeap<Reverse<(Head, PoolKey)>>,
         pool: PoolKey,
         own: Head,
     ) -> Option<Head> {
-        let mut rival = self.pools.pool(pool).best_but(own.line);
+        let mut rival = self.pools.pool(pool).next_as_urgent(own);
         let mut same: SmallVec<[PoolKey; 8]> = SmallVec::new();
         while let Some(Reverse((_, pool))) = heads.peek().filter(|top| top.0.0.line == own.line) {
-            let theirs = self.pools.get(*pool).and_then(|pool| pool.best_but(own.line));
+            let theirs = self.pools.get(*pool).and_then(|pool| pool.next_as_urgent(own));
             rival = rival.into_iter().chain(theirs).min();
             same.push(*pool);
             heads.pop();
@@ -82,8 +88,8 @@ impl Scheduler {
     }
 
     /// Dispatches from one line as long as its first execution goes before `rival`, the best of all others, and the pool has
-    /// room for it. The pools learn of the line's new head once, at the end, and of what the workers have left for other
-    /// priorities: nobody asks before.
+    /// room for it. The pools learn of the line's new head once, at the end. What the workers have left for other ranges of
+    /// priorities they learn when the pass comes to a line of another range.
     fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
         let key = self.lines.line(head.line).key;
         let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(key.kind).collect();
@@ -108,7 +114,6 @@ impl Scheduler {
             }
             first = self.first_of(head.line);
         }
-        self.weigh_all();
         self.count_no_longer(key.owner, jobs, bytes);
         self.set_head(head.line, first);
         self.close_line(head.line, false);

@@ -139,7 +139,8 @@ pub(crate) fn range_of(bounds: &[u32], priority: u32) -> usize {
 /// A rule for how many more slots a range may take.
 pub trait Admission: fmt::Debug + Send {
     /// The slots that `range` could still take one after the other, with nothing else changing. So each that it takes leaves one
-    /// less: the rule is not asked again for that range before the others are looked at, too.
+    /// less: the rule is not asked again for that range before the others are looked at, too. And no other can take more than
+    /// before: a pass that goes from urgent jobs to less urgent ones asks anew only where another range begins.
     fn free(&self, ledger: &Ledger, range: usize) -> u32;
 
     /// What [`free`](Self::free) says of each range that is offered, from 0 upwards. Asks for one after the other; a rule that
@@ -290,7 +291,7 @@ mod tests {
 
     /// Each offer of up to four ranges with few slots, each way to hold them, and what is still held for ranges no longer offered.
     #[test]
-    fn all_ranges_at_once_are_told_what_each_is_told_alone() {
+    fn what_all_ranges_are_told_at_once_is_what_each_is_told_alone_and_never_grows_by_taking() {
         let mut seen = 0;
         for guaranteed in 0..4_u32.pow(3) {
             let parts = [0, 1, 2].map(|k| guaranteed / 4_u32.pow(k) % 4);
@@ -307,6 +308,14 @@ mod tests {
                     admission.free_in_each(&ledger, &mut free);
                     let alone: Vec<u32> = (0..ranges).map(|range| admission.free(&ledger, range)).collect();
                     assert_eq!(free, alone, "{admission:?} of {ledger:?}");
+                    for range in (0..ranges).filter(|range| alone[*range] > 0) {
+                        let slot = ledger.take(range);
+                        let mut after = alloc::vec![0; ranges];
+                        admission.free_in_each(&ledger, &mut after);
+                        assert!(after.iter().zip(&free).all(|(after, before)| after <= before), "{ledger:?}");
+                        assert_eq!(after[range] + 1, free[range], "{ledger:?}");
+                        ledger.give_back(slot);
+                    }
                     seen += 1;
                 }
             }

@@ -7,7 +7,7 @@ use crate::deadlines::{Alarm, Deadlines};
 use crate::event::Event;
 use crate::ledger::{Admission, Borrowing, Sacred};
 use crate::passing::{Parcel, Passing};
-use crate::peers::Peers;
+use crate::peers::{Peers, Worker};
 use crate::records::{Assignment, Job};
 use crate::selector::{Random, Selector};
 use crate::similar::Similar;
@@ -105,10 +105,24 @@ pub(crate) struct Burst {
     pub(crate) until_pass: Vec<(JobKey, u64)>,
     /// Workers that have to change their pool.
     pub(crate) misplaced: Vec<PeerKey>,
-    /// Workers that got slots back.
+    /// Workers whose weights are not what they can take: they got slots back, or have taken some for one range and can take
+    /// less for others.
     pub(crate) unweighed: Vec<PeerKey>,
+    /// While a pass goes from the most urgent line down: for priorities from this one on it sees what the workers can take all
+    /// the same, for lower ones it may see more.
+    pub(crate) weighed_from: u32,
     /// Empty; its room is used by each pass of the dispatch.
     pub(crate) heads: BinaryHeap<Reverse<(Head, PoolKey)>>,
+}
+
+impl Burst {
+    /// A worker got slots back, or has fewer now in ranges besides the one that took them. What it can take is looked at once
+    /// for all of them.
+    pub(crate) fn put_off_weighing(&mut self, worker: PeerKey, row: &mut Worker) {
+        if !core::mem::replace(&mut row.unweighed, true) {
+            self.unweighed.push(worker);
+        }
+    }
 }
 
 /// A worker, or the work of one of its assignments, is gone.

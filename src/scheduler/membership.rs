@@ -208,17 +208,7 @@ impl Scheduler {
         self.weigh(peer);
     }
 
-    /// A worker got slots back, or has fewer now in ranges besides the one that took them. What it can take is looked at once
-    /// for all of them.
-    pub(crate) fn weigh_later(&mut self, peer: PeerKey) {
-        if let Some(worker) = self.peers.worker_mut(peer)
-            && !core::mem::replace(&mut worker.unweighed, true)
-        {
-            self.burst.unweighed.push(peer);
-        }
-    }
-
-    /// Looks at those that were put off.
+    /// Looks at those whose weighing was put off.
     pub(crate) fn weigh_all(&mut self) {
         let mut unweighed = core::mem::take(&mut self.burst.unweighed);
         for peer in unweighed.drain(..) {
@@ -228,6 +218,7 @@ impl Scheduler {
             }
         }
         self.burst.unweighed = unweighed;
+        self.burst.weighed_from = 0;
     }
 
     /// Brings the pool and the gate up to date with what a worker can take.

@@ -61,7 +61,7 @@ pub(crate) struct Worker {
     pub(crate) withdrawn: bool,
     /// What it takes has changed, and it is not in the pool for that yet.
     pub(crate) misplaced: bool,
-    /// It got slots back, and its pool does not know that yet.
+    /// What it can take has changed, and its pool does not know that yet.
     pub(crate) unweighed: bool,
     /// When to look for starts that were not reported; never: no look is due.
     pub(crate) start_alarm: Time,

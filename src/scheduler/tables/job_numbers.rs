@@ -63,9 +63,7 @@ impl JobNumbers {
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<JobKey> {
-        let at = number / PAGE;
-        let page = if at == self.newest_at { self.newest.as_ref() } else { self.older.get(&at) };
-        let key = page?.keys[(number % PAGE) as usize];
+        let key = self.page(number / PAGE)?.keys[(number % PAGE) as usize];
         (!key.is_none()).then_some(key)
     }
 
@@ -90,22 +88,30 @@ impl JobNumbers {
 
     /// The first open job with a number from `from` on and below `end`.
     pub(crate) fn next(&self, from: u64, end: u64) -> Option<(u64, JobKey)> {
-        let newest = self.newest.iter().map(|page| (self.newest_at, page));
-        let older = self.older.range(from / PAGE..).map(|(at, page)| (*at, page));
-        for (at, page) in older.chain(newest).skip_while(|(at, _)| *at < from / PAGE) {
-            let start = if at == from / PAGE { from % PAGE } else { 0 };
-            for place in start..PAGE {
-                let number = at * PAGE + place;
-                if number >= end {
-                    return None;
-                }
-                let key = page.keys[place as usize];
-                if !key.is_none() {
-                    return Some((number, key));
+        let (mut from, mut page) = (from, self.page(from / PAGE));
+        while from < end {
+            let at = from / PAGE;
+            let behind = end.min((at + 1).saturating_mul(PAGE));
+            if let Some(page) = page {
+                let places = &page.keys[(from % PAGE) as usize..=((behind - 1) % PAGE) as usize];
+                if let Some(place) = places.iter().position(|key| !key.is_none()) {
+                    return Some((from + place as u64, places[place]));
                 }
             }
+            if behind == end {
+                break;
+            }
+            // The first job of a later page.
+            let older = self.older.range(at + 1..).next().map(|(at, page)| (*at, page));
+            let newest = self.newest.as_ref().map(|page| (self.newest_at, page));
+            let (next, its) = older.or(newest.filter(|(newest, _)| *newest > at))?;
+            (from, page) = (next * PAGE, Some(its));
         }
         None
+    }
+
+    fn page(&self, at: u64) -> Option<&Page> {
+        if at == self.newest_at { self.newest.as_ref() } else { self.older.get(&at) }
     }
 }
 
@@ -143,6 +149,12 @@ mod tests {
         numbers.insert(1_000, JobKey(1));
         assert_eq!(numbers.next(0, 3_000), Some((1_000, JobKey(1))), "a large job comes late");
         assert_eq!(numbers.next(1_001, 3_000), Some((2_000, JobKey(0))));
+        assert_eq!(numbers.next(u64::MAX - 1, u64::MAX), None);
+        numbers.insert(u64::MAX - 1, JobKey(2));
+        assert_eq!(numbers.next(2_001, u64::MAX), Some((u64::MAX - 1, JobKey(2))));
+        assert_eq!(numbers.next(u64::MAX - 1, u64::MAX), Some((u64::MAX - 1, JobKey(2))));
+        assert_eq!(numbers.next(2_001, u64::MAX - 1), None);
+        numbers.remove(u64::MAX - 1);
         numbers.remove(2_000);
         numbers.shrink();
         assert_eq!(pages(&numbers), [3]);

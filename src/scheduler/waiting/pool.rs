@@ -5,6 +5,7 @@ use super::kind_set::KindSet;
 use crate::tables::FifoKey;
 use alloc::collections::BTreeSet;
 use core::cmp::Reverse;
+use core::ops::Bound;
 
 /// The first execution of a line, in the order of dispatch: the most urgent first, then the earliest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -31,19 +32,15 @@ impl Pool {
         &self.kinds
     }
 
+    /// The head that comes next after this one and is as urgent.
+    pub(crate) fn next_as_urgent(&self, head: Head) -> Option<Head> {
+        let next = *self.heads.range((Bound::Excluded(head), Bound::Unbounded)).next()?;
+        (next.priority == head.priority).then_some(next)
+    }
+
     /// The first head that somebody here could take now.
     pub(crate) fn best(&self) -> Option<Head> {
-        self.first_head(|_| true)
-    }
-
-    /// The same of all lines but one.
-    pub(crate) fn best_but(&self, line: FifoKey) -> Option<Head> {
-        self.first_head(|head| head.line != line)
-    }
-
-    /// A line has one head at most, so no more than one is passed over.
-    fn first_head(&self, counts: impl Fn(&Head) -> bool) -> Option<Head> {
-        let mut head = *self.heads.iter().find(|head| counts(head))?;
+        let mut head = *self.heads.first()?;
         loop {
             // Nobody has room for what lies between this head and the next priority that somebody has room for.
             let open = self.workers.open_up_to(head.priority.0)?;
@@ -51,7 +48,7 @@ impl Pool {
                 return Some(head);
             }
             let from = Head { priority: Reverse(open), sequence: 0, line: FifoKey(0) };
-            head = *self.heads.range(from..).find(|head| counts(head))?;
+            head = *self.heads.range(from..).next()?;
         }
     }
 }
