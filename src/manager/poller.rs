@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub(super) const LISTENER: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX);
 /// News of so many sockets at once.
-const EVENTS: usize = 1_024;
+pub(super) const EVENTS: usize = 16;
 /// No wait is longer; the loop then looks again.
 const WAIT_MAX: Duration = Duration::from_secs(3_600);
 
@@ -111,6 +111,11 @@ impl Poller {
         self.poll(Duration::ZERO)
     }
 
+    /// Whether the last wait or look brought as much as there is room for, so that there may be more.
+    pub(super) fn has_more(&self) -> bool {
+        self.events.iter().count() == EVENTS
+    }
+
     /// What the last wait or look brought: the sockets that have news.
     pub(super) fn news(&self) -> impl Iterator<Item = &Event> {
         self.events.iter().filter(|event| event.token() != ALARM)
@@ -145,6 +150,24 @@ mod tests {
         poller.wait(Some(Duration::from_millis(5))).unwrap();
         assert!(begin.elapsed() >= Duration::from_millis(5), "once is once");
         assert_eq!(poller.news().count(), 0);
+    }
+
+    #[test]
+    fn news_that_find_no_room_come_with_the_next_look() {
+        let mut poller = Poller::new(BusyPoll::new(true)).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = |_| mio::net::TcpStream::from_std(std::net::TcpStream::connect(address).unwrap());
+        let mut streams: Vec<_> = (0..=EVENTS).map(connect).collect();
+        for (place, stream) in streams.iter_mut().enumerate() {
+            poller.registry().register(stream, Token(place), mio::Interest::WRITABLE).unwrap();
+        }
+        poller.wait(None).unwrap();
+        assert_eq!((poller.news().count(), poller.has_more()), (EVENTS, true));
+        poller.look().unwrap();
+        assert_eq!((poller.news().count(), poller.has_more()), (1, false));
+        poller.look().unwrap();
+        assert_eq!((poller.news().count(), poller.has_more()), (0, false));
     }
 
     #[test]
