@@ -3,13 +3,16 @@
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
 use crate::records::Place;
-use crate::selector::{Candidate, Candidates, Request};
+use crate::selector::{Candidate, Candidates, Request, Streak};
 use crate::tables::{ExecutionKey, PeerKey, PoolKey};
-use crate::waiting::Head;
+use crate::waiting::{Classes, Head};
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 use proletariat_protocol::Time;
 use smallvec::SmallVec;
+
+/// Among fewer workers each execution has a pick of its own, since what all of them hold is at hand anyway.
+const CROWD_MIN: usize = 33;
 
 /// What came of looking for a worker.
 enum Choice {
@@ -97,6 +100,7 @@ impl Scheduler {
         let (mut jobs, mut bytes) = (0, 0);
         let room = |machine: &Self| machine.pools.pool(pool).workers.total(head.priority.0);
         let (mut first, mut left) = (self.first_of(head.line), room(self));
+        let mut streak = Streak::new(self.in_a_row(&serving, head));
         while let Some((sequence, execution)) = first {
             let goes_first = rival.is_none_or(|rival| Head { sequence, ..head } < rival);
             if !goes_first || left == 0 {
@@ -106,7 +110,7 @@ impl Scheduler {
             if key.owner.is_none() {
                 self.dispatch_shared(now, &serving, execution);
                 left = room(self);
-            } else if let Some(payload_bytes) = self.dispatch_one(now, &serving, execution) {
+            } else if let Some(payload_bytes) = self.dispatch_one(now, &serving, execution, &mut streak) {
                 jobs += 1;
                 bytes += (payload_bytes + kind_bytes) as u64;
                 // Where one pool serves the line, it is one of its workers that has one less.
@@ -119,12 +123,24 @@ impl Scheduler {
         self.close_line(head.line, false);
     }
 
+    /// How many executions of a line may go to the same worker one after the other: several if there is a crowd, and more of
+    /// them wait than it has room for.
+    fn in_a_row(&self, serving: &[PoolKey], head: Head) -> u32 {
+        let workers = || serving.iter().map(|pool| &self.pools.pool(*pool).workers);
+        if workers().map(Classes::len).sum::<usize>() < CROWD_MIN {
+            return 1;
+        }
+        let room: u64 = workers().map(|workers| workers.total(head.priority.0)).sum();
+        let waiting = u64::from(self.lines.line(head.line).live);
+        if waiting >= room { self.selector.in_a_row().max(1) } else { 1 }
+    }
+
     fn dispatch_shared(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) {
         self.work[execution].set_place(Place::Parked);
         match self.readers(execution) {
             Readers::One => {
                 self.uncount_waiting(execution);
-                if self.dispatch_one(now, serving, execution).is_none() {
+                if self.dispatch_one(now, serving, execution, &mut Streak::new(1)).is_none() {
                     self.count_waiting(execution);
                 }
             }
@@ -134,8 +150,14 @@ impl Scheduler {
     }
 
     /// Gives an execution that is in no line any more to a worker and tells the size of its payload, or sets it aside.
-    fn dispatch_one(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> Option<usize> {
-        match self.choose(now, serving, execution) {
+    fn dispatch_one(
+        &mut self,
+        now: Time,
+        serving: &[PoolKey],
+        execution: ExecutionKey,
+        streak: &mut Streak,
+    ) -> Option<usize> {
+        match self.choose(now, serving, execution, streak) {
             Choice::Worker(worker) => return Some(self.assign(now, execution, worker)),
             Choice::Avoided => self.park_avoiding(now, execution),
             Choice::Refused => self.park_refused(now, execution),
@@ -165,7 +187,13 @@ impl Scheduler {
         }
     }
 
-    fn choose(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> Choice {
+    fn choose(
+        &mut self,
+        now: Time,
+        serving: &[PoolKey],
+        execution: ExecutionKey,
+        streak: &mut Streak,
+    ) -> Choice {
         let Self { pools, work, kinds, aside, selector, random, counts, .. } = self;
         counts.looks += 1;
         let row = &work[execution];
@@ -180,7 +208,12 @@ impl Scheduler {
         let choice = |candidate: Candidate| among.member(&candidate).map_or(Choice::Refused, Choice::Worker);
         let avoided = aside.avoided(now, execution);
         if avoided.is_empty() {
-            return selector.select(&request, &among, random).map_or(Choice::Refused, choice);
+            if let Some(worker) = streak.next(&among) {
+                return Choice::Worker(worker);
+            }
+            let picked = selector.select(&request, &among, random);
+            streak.begin(picked);
+            return picked.map_or(Choice::Refused, choice);
         }
         let is_avoided = |candidate: &Candidate| {
             among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))

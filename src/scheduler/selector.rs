@@ -36,6 +36,13 @@ pub trait Selector: fmt::Debug + Send {
         among: &Candidates<'_>,
         random: &mut Random,
     ) -> Option<Candidate>;
+
+    /// How many executions in a row may go to one pick, while it has room, where there are many workers and more executions
+    /// wait than all of them have room for. There each slot is taken whoever is picked, and what came together costs less
+    /// if it stays together: its rows lie side by side. 1 for a selector that looks at more than room.
+    fn in_a_row(&self) -> u32 {
+        1
+    }
 }
 
 /// What a selector may know about the execution.
@@ -177,6 +184,36 @@ impl<'a> Candidates<'a> {
     }
 }
 
+/// A few more than a worker mostly has slots: measured among 2,000 workers of 25, 8 gave half of what this gives.
+const IN_A_ROW: u32 = 32;
+
+/// One pick for some executions in a row.
+#[derive(Debug)]
+pub(crate) struct Streak {
+    most: u32,
+    /// Who gets the next, and how many more.
+    going: Option<(Candidate, u32)>,
+}
+
+impl Streak {
+    /// Of at most so many; of 1 it is none.
+    pub(crate) fn new(most: u32) -> Self {
+        Self { most, going: None }
+    }
+
+    /// Who gets the next, if the streak goes on.
+    pub(crate) fn next(&mut self, among: &Candidates<'_>) -> Option<PeerKey> {
+        let (candidate, left) = self.going.as_mut().filter(|(_, left)| *left > 0)?;
+        *left -= 1;
+        among.member(candidate)
+    }
+
+    /// The first of a new one was given to this one.
+    pub(crate) fn begin(&mut self, candidate: Option<Candidate>) {
+        self.going = candidate.map(|candidate| (candidate, self.most - 1));
+    }
+}
+
 /// The default: at random, in proportion to the slots that the execution's range could still take.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomWeighted;
@@ -184,6 +221,10 @@ pub struct RandomWeighted;
 impl Selector for RandomWeighted {
     fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, random: &mut Random) -> Option<Candidate> {
         among.weighted(random)
+    }
+
+    fn in_a_row(&self) -> u32 {
+        IN_A_ROW
     }
 }
 

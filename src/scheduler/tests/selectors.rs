@@ -4,11 +4,11 @@
 mod harness;
 
 use harness::World;
-use proletariat_protocol::{JobOptions, Offer, PeerId};
-use proletariat_scheduler::Config;
+use proletariat_protocol::{JobId, JobOptions, Offer, Payload, PeerId};
 use proletariat_scheduler::selector::{
-    Candidate, Candidates, LeastLoaded, Random, Request, RoundRobin, Selector,
+    Candidate, Candidates, LeastLoaded, Random, RandomWeighted, Request, RoundRobin, Selector,
 };
+use proletariat_scheduler::{Config, Event};
 
 fn of_kind(kind: &str) -> JobOptions {
     JobOptions { kind: Some(kind.into()), ..JobOptions::default() }
@@ -85,4 +85,44 @@ fn the_round_goes_through_all_pools() {
         world.submit(client, of_kind("k"), &["x", "y", "z"]);
         assert_eq!(runs(&mut world, &workers), [1, 1, 1]);
     }
+}
+
+/// The numbers of the jobs that each of so many workers of four slots got first, of so many jobs that came at once.
+fn numbers(workers: usize, jobs: usize, selector: impl Selector + 'static) -> Vec<Vec<usize>> {
+    let mut world = World::with_selector(Config::default(), selector);
+    world.audits = false;
+    let client = world.client();
+    let workers: Vec<PeerId> = (0..workers).map(|_| world.worker(Offer::new(4))).collect();
+    let payloads = (0..jobs).map(|n| Payload::from(n.to_string())).collect();
+    world.tell(Event::Submitted { client, first: JobId(0), options: Box::default(), payloads });
+    world.scheduler.audit();
+    let text = |payload: &Payload| String::from_utf8_lossy(payload).into_owned();
+    let number = |payload: &Payload| text(payload).parse().expect("a number");
+    let runs = |worker| world.assigned_to(worker).iter().map(|run| number(&run.payload)).collect();
+    workers.into_iter().map(runs).collect()
+}
+
+fn in_a_row(numbers: &[usize]) -> bool {
+    numbers.windows(2).all(|pair| pair[1] == pair[0] + 1)
+}
+
+#[test]
+fn what_came_together_stays_together_in_a_crowd_that_is_filled() {
+    let filled = numbers(33, 1_000, RandomWeighted);
+    assert!(filled.iter().all(|numbers| numbers.len() == 4 && in_a_row(numbers)), "{filled:?}");
+    let mut order: Vec<usize> = filled.iter().map(|numbers| numbers[0] / 4).collect();
+    assert!(!order.is_sorted(), "whose turn it is is up to chance");
+    order.sort_unstable();
+    assert!(order.into_iter().eq(0..33));
+}
+
+#[test]
+fn each_has_a_pick_of_its_own_where_that_makes_a_difference() {
+    let few = numbers(32, 1_000, RandomWeighted);
+    assert!(few.iter().all(|numbers| numbers.len() == 4));
+    assert!(!few.iter().any(|numbers| in_a_row(numbers)), "{few:?}");
+    let room = numbers(33, 131, RandomWeighted);
+    assert!(!room.iter().all(|numbers| in_a_row(numbers)), "a slot is left: {room:?}");
+    let asked = numbers(33, 1_000, RoundRobin::default());
+    assert_eq!(asked[0], [0, 33, 66, 99], "a selector that did not say so");
 }

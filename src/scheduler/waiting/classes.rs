@@ -130,11 +130,18 @@ pub(crate) struct Classes {
     index: Option<Index>,
     /// Classes that the index knows and that are no more.
     void: usize,
+    /// Workers.
+    members: usize,
 }
 
 impl Classes {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_bounds.is_empty()
+    }
+
+    /// How many workers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members
     }
 
     fn class(&self, class: u32) -> &Class {
@@ -153,6 +160,7 @@ impl Classes {
             u32::try_from(row.members.len() - 1).expect("fewer workers than connections")
         });
         row.members[place as usize] = Some(member);
+        self.members += 1;
         Spot { class, place }
     }
 
@@ -175,6 +183,7 @@ impl Classes {
         self.weigh(spot, &[0; RANGES_MAX]);
         let row = self.rows[spot.class as usize].as_mut().expect("its worker was here a line ago");
         row.members[spot.place as usize] = None;
+        self.members -= 1;
         row.vacant.push(spot.place);
         if row.is_empty() {
             self.close(spot.class);
