@@ -112,7 +112,9 @@ impl Driver {
     /// Writes each connection that got something once.
     pub(super) fn flush_touched(&mut self, now: Time) {
         let mut touched = mem::take(&mut self.touched);
-        for place in touched.drain(..) {
+        // The last first: a turn assigns after it has delivered, and slots are empty until a worker hears of it. Whoever wakes
+        // from that finds what comes to others as well.
+        for place in touched.drain(..).rev() {
             self.flush(place, now);
         }
         // What a loss during the flush has touched waits for the next turn, which follows at once then.
