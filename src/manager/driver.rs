@@ -34,16 +34,19 @@ use tokio::sync::oneshot;
 const BUFFER_BYTES: usize = 256 * 1024;
 /// A clock that is due for so long when it is looked at tells that the manager was stopped.
 const STALL_MICROS: u64 = 1_000_000;
-/// Turns that clocks wait for unread input after a stall. Each brings the news of [`CLOCK_SOCKETS`].
+/// Turns that clocks wait for unread input after a stall. Each brings the news of [`TURN_SOCKETS`].
 const CATCH_UP_TURNS: u32 = 32;
-/// After so many bytes in a turn the sockets are looked at once more before anything is decided: some jobs or results.
-const LOOK_AGAIN_BYTES: usize = 512;
+/// A turn that has brought so many bytes has much to do, some jobs or results: the sockets are looked at once more before
+/// anything is decided.
+const MUCH_BYTES: usize = 512;
 /// A turn that has brought so many bytes takes no more of a crowd. What it takes in, decides and puts out passes through the
 /// memory nearest to the processor if it is not much: a job among 2,000 workers took half as much time again when a turn took
 /// in whatever there was.
 const TURN_BYTES: usize = 32 * 1024;
-/// A clock that is due has so many sockets looked at before it fires.
-const CLOCK_SOCKETS: usize = 1_024;
+/// Before a clock that is due fires, a turn takes in so many bytes of a crowd.
+const CLOCK_BYTES: usize = 16 << 20;
+/// A turn hears of so many sockets at most.
+const TURN_SOCKETS: usize = 1_024;
 /// The lists of a turn keep room for so many entries.
 const KEEP_ENTRIES: usize = 1_024;
 
@@ -210,21 +213,19 @@ impl Driver {
         Poll::Pending
     }
 
-    /// Takes more into this turn, so that it shares the writes: of a crowd as much as a turn should have; and while much was
-    /// read, what has come meanwhile. After a job that came alone that would be a system call for nothing. A clock that waits
-    /// wants to know of everything there is.
+    /// Takes more into this turn, so that it shares the writes: of a crowd as much as a turn should have, or as a clock that waits
+    /// wants to know of; and while much was read, what has come meanwhile. After a job that came alone that would be a system
+    /// call for nothing.
     fn look_again(&mut self, now: Time) {
-        let mut once = self.bytes_read >= LOOK_AGAIN_BYTES;
-        for _ in 0..CLOCK_SOCKETS / EVENTS {
-            let crowd = self.poller.has_more() && self.bytes_read < TURN_BYTES;
-            if !crowd && self.waited == 0 && !mem::take(&mut once) {
+        let most = if self.waited > 0 { CLOCK_BYTES } else { TURN_BYTES };
+        let mut once = self.bytes_read >= MUCH_BYTES;
+        for _ in 0..TURN_SOCKETS / EVENTS {
+            let crowd = self.poller.has_more() && self.bytes_read < most;
+            if !crowd && !mem::take(&mut once) {
                 return;
             }
             self.poller.look().expect("a poll of our own takes each wait");
             self.take_news();
-            if self.news.is_empty() {
-                return;
-            }
             let news = mem::take(&mut self.news);
             self.news = self.attend_all(news, now);
         }
