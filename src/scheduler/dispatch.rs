@@ -95,7 +95,7 @@ impl Scheduler {
     /// priorities they learn when the pass comes to a line of another range.
     fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
         let key = self.lines.line(head.line).key;
-        let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(key.kind).collect();
+        let serving = self.pools.serving(key.kind);
         let kind_bytes = self.kinds.name(key.kind).map_or(0, |name| name.len());
         let (mut jobs, mut bytes) = (0, 0);
         let room = |machine: &Self| machine.pools.pool(pool).workers.total(head.priority.0);
@@ -235,7 +235,7 @@ impl Scheduler {
         if row.place() != Place::Queued || self.readers(execution) != Readers::One {
             return false;
         }
-        let serving: SmallVec<[PoolKey; 4]> = self.pools.serving(row.kind).collect();
+        let serving = self.pools.serving(row.kind);
         let among = Candidates::new(&self.pools, &serving, row.priority, 0);
         let avoided = self.aside.avoided(now, execution);
         let is_avoided = |candidate: &Candidate| {

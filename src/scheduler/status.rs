@@ -208,7 +208,7 @@ impl Scheduler {
             let kind = self.kinds.name(line.key.kind).map(ToString::to_string);
             let entry = queues.entry((kind, line.key.priority)).or_insert((0, false));
             entry.0 += u64::from(line.live);
-            entry.1 |= self.pools.serving(line.key.kind).next().is_some();
+            entry.1 |= !self.pools.serving(line.key.kind).is_empty();
         }
         let row = |((kind, priority), (queued, offered))| QueueStatus { kind, priority, queued, offered };
         queues.into_iter().map(row).collect()

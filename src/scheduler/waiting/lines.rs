@@ -54,18 +54,22 @@ impl Line {
     }
 }
 
+/// Lines that are found again without a search: those of a client that uses a few priorities by turns.
+const RECENT_LINES: usize = 16;
+
 /// All lines.
 #[derive(Debug)]
 pub(crate) struct Lines {
     rows: Slab<FifoKey, Line>,
     by_key: BTreeMap<LineKey, FifoKey>,
-    recent: Option<(LineKey, FifoKey)>,
+    /// Each has one place where it may be.
+    recent: [Option<(LineKey, FifoKey)>; RECENT_LINES],
     idle: usize,
 }
 
 impl Lines {
     pub(crate) const fn new() -> Self {
-        Self { rows: Slab::new(), by_key: BTreeMap::new(), recent: None, idle: 0 }
+        Self { rows: Slab::new(), by_key: BTreeMap::new(), recent: [None; RECENT_LINES], idle: 0 }
     }
 
     /// How many lines there are.
@@ -75,14 +79,20 @@ impl Lines {
 
     /// The line of a key, if there is one.
     pub(crate) fn find(&mut self, key: LineKey) -> Option<FifoKey> {
-        match self.recent {
-            Some((recent, line)) if recent == key => Some(line),
+        match self.recent(key) {
+            &mut Some((recent, line)) if recent == key => Some(line),
             _ => {
                 let line = *self.by_key.get(&key)?;
-                self.recent = Some((key, line));
+                *self.recent(key) = Some((key, line));
                 Some(line)
             }
         }
+    }
+
+    /// Where a line is noted when it was used of late.
+    fn recent(&mut self, key: LineKey) -> &mut Option<(LineKey, FifoKey)> {
+        let LineKey { owner, kind, priority } = key;
+        &mut self.recent[(owner.0 ^ kind.0 ^ priority) as usize % RECENT_LINES]
     }
 
     /// A line for a key that has none.
@@ -97,7 +107,7 @@ impl Lines {
             detached,
         });
         self.by_key.insert(key, line);
-        self.recent = Some((key, line));
+        *self.recent(key) = Some((key, line));
         self.idle += 1;
         line
     }
@@ -208,7 +218,7 @@ impl Lines {
         assert!(row.head.is_none(), "no pool knows an empty line");
         self.rows.remove(line);
         self.by_key.remove(&key);
-        self.recent = self.recent.filter(|(recent, _)| *recent != key);
+        self.recent(key).take_if(|(recent, _)| *recent == key);
         self.idle -= 1;
         Some(key)
     }

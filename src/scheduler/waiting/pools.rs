@@ -22,6 +22,9 @@ pub(crate) type Posts = SmallVec<[(PoolKey, Spot); 1]>;
 /// Pools in which something may be dispatched. Mostly it is one.
 pub(crate) type Dirty = SmallVec<[PoolKey; 4]>;
 
+/// Pools that take a kind. Mostly it is one.
+pub(crate) type Serving = SmallVec<[PoolKey; 4]>;
+
 /// All pools.
 #[derive(Debug)]
 pub(crate) struct Pools {
@@ -59,10 +62,19 @@ impl Pools {
     }
 
     /// The pools that take a kind.
-    pub(crate) fn serving(&self, kind: KindKey) -> impl Iterator<Item = PoolKey> {
-        let named = if kind == NO_KIND { None } else { self.named.get(&kind) };
-        let any = self.any.iter().copied().filter(move |pool| self.rows[*pool].kinds().takes(kind));
-        named.into_iter().flatten().copied().chain(any)
+    pub(crate) fn serving(&self, kind: KindKey) -> Serving {
+        let mut serving = Serving::new();
+        if kind != NO_KIND
+            && let Some(named) = self.named.get(&kind)
+        {
+            serving.extend_from_slice(named);
+        }
+        for &pool in &self.any {
+            if self.rows[pool].kinds().takes(kind) {
+                serving.push(pool);
+            }
+        }
+        serving
     }
 
     /// The sets of kinds under whose pools a worker goes that takes these: together they are these, and none is in two.
