@@ -3,7 +3,7 @@
 
 The manager runs under valgrind (Debian package valgrind) and does a number of jobs, 100 at a time with 4 workers of 25
 slots, then in a run of its own four times as many: what the second took more is divided by the jobs that it did more. So start
-and end do not count, and neither does the speed of the machine. Then the functions that took most of it. The
+and end do not count, and neither does the speed of the machine; and the manager sleeps at once, since looking for news is no work. Then the functions that took most of it. The
 kernel's part is not in it: syscalls.py counts that."""
 import glob
 import os
@@ -26,7 +26,7 @@ def counted(jobs, shape):
     for old in glob.glob(out + "*"):
         os.remove(old)
     port = bench.free_port()
-    line = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", bench.OURS + "/manager", "--port", str(port), "--color", "never"]
+    line = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", bench.OURS + "/manager", "--port", str(port), "--color", "never", "--no-busy-poll"]
     manager = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         bench.listener(port, manager)
