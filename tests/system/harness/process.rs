@@ -148,6 +148,19 @@ impl Running {
         Duration::from_millis(ticks * 10)
     }
 
+    /// How often its threads have fallen asleep so far; 0 where the system does not tell.
+    pub(crate) fn sleeps(&self) -> u64 {
+        let threads =
+            std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let statuses =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("status")).ok());
+        let count = |status: String| {
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            line.trim().parse::<u64>().ok()
+        };
+        statuses.filter_map(count).sum()
+    }
+
     fn memory_of(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
