@@ -37,6 +37,28 @@ pub(crate) enum Alarm {
     Broadcast { id: u64 },
 }
 
+impl Alarm {
+    /// Whether another one is for the jobs of a client that follow those of this; this one is for them as well then.
+    fn goes_on_with(&mut self, other: Self) -> bool {
+        let (count, sum) = match (self, other) {
+            (
+                Self::Totals { client, first, count },
+                Self::Totals { client: other, first: next, count: more },
+            )
+            | (
+                Self::Assigns { client, first, count },
+                Self::Assigns { client: other, first: next, count: more },
+            ) if *client == other && first.plus(u64::from(*count)) == next => {
+                let sum = count.checked_add(more);
+                (count, sum)
+            }
+            _ => return false,
+        };
+        *count = sum.unwrap_or(*count);
+        sum.is_some()
+    }
+}
+
 #[derive(Debug)]
 struct Young {
     set: Time,
@@ -60,7 +82,10 @@ impl Deadlines {
     pub(crate) fn set(&mut self, now: Time, due: Time, alarm: Alarm) {
         if due <= now.plus_millis(YOUNG_MILLIS) {
             self.heap.push(Reverse((due, alarm)));
-        } else {
+            return;
+        }
+        let last = self.young.back_mut().filter(|last| (last.set, last.due) == (now, due));
+        if !last.is_some_and(|last| last.alarm.goes_on_with(alarm)) {
             self.young.push_back(Young { set: now, due, alarm });
         }
     }
@@ -140,6 +165,38 @@ mod tests {
             assert!(deadlines.young.len() <= 1);
         }
         assert_eq!(deadlines.next(), None);
+    }
+
+    #[test]
+    fn jobs_that_follow_each_other_share_an_alarm() {
+        let alarm =
+            |client, first, count| Alarm::Totals { client: PeerId(client), first: JobId(first), count };
+        let (now, due) = (Time(7), Time::from_millis(60_000));
+        let mut deadlines = Deadlines::new();
+        let mut set = |now, due, alarm| {
+            deadlines.set(now, due, alarm);
+            deadlines.iter().map(|(_, alarm)| alarm).last()
+        };
+        set(now, due, alarm(1, 0, 5));
+        assert_eq!(set(now, due, alarm(1, 5, 2)), Some(alarm(1, 0, 7)));
+        assert_eq!(set(now, due, alarm(1, 7, u32::MAX)), Some(alarm(1, 7, u32::MAX)), "too many");
+        for (now, due, other) in [
+            (now, due, alarm(2, 0, 1)),
+            (now, due, alarm(2, 2, 1)),
+            (now, Time(due.0 + 1), alarm(2, 3, 1)),
+            (Time(8), Time(due.0 + 1), alarm(2, 4, 1)),
+            (Time(8), Time(due.0 + 1), Alarm::Assigns { client: PeerId(2), first: JobId(5), count: 1 }),
+        ] {
+            assert_eq!(
+                set(now, due, other),
+                Some(other),
+                "another client, a gap, another end, time or clock"
+            );
+        }
+        let last =
+            set(Time(8), Time(due.0 + 1), Alarm::Assigns { client: PeerId(2), first: JobId(6), count: 4 });
+        assert_eq!(last, Some(Alarm::Assigns { client: PeerId(2), first: JobId(5), count: 5 }));
+        assert_eq!(deadlines.iter().count(), 7);
     }
 
     #[test]
