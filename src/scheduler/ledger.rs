@@ -180,17 +180,19 @@ impl Admission for Borrowing {
             *free = self.free(ledger, 0);
             return;
         }
-        // From below what there is up to each range, then from above the least of that.
-        let (mut guaranteed, mut held, mut least) = (0_u32, 0_u32, u32::MAX);
-        for j in 0..ledger.rows() {
-            guaranteed += ledger.guaranteed(j);
-            held += ledger.held(j);
-            let left = guaranteed.saturating_sub(held);
-            match free.get_mut(j) {
-                Some(free) => *free = left,
-                // Held for a range that is no longer offered.
-                None => least = least.min(left),
-            }
+        // From below what there is up to each range, and beyond them where slots are held for ranges that are no longer offered;
+        // then from above the least of that.
+        let (offered, others) = ledger.held.split_at(free.len());
+        let (mut guaranteed, mut held) = (0_u32, 0_u32);
+        for ((free, more), holds) in free.iter_mut().zip(&ledger.guaranteed).zip(offered) {
+            guaranteed += more;
+            held += holds;
+            *free = guaranteed.saturating_sub(held);
+        }
+        let mut least = u32::MAX;
+        for holds in others {
+            held += holds;
+            least = least.min(guaranteed.saturating_sub(held));
         }
         for free in free.iter_mut().rev() {
             least = least.min(*free);
