@@ -1,7 +1,7 @@
 //! One thread that owns the scheduler and every socket.
 //!
 //! A turn: read what is ready, tell the scheduler, let it decide once, put what it wants into the outboxes, write each of
-//! those once. There is no channel, no second thread and no lock on a job's way; and the busier the manager is, the more
+//! those once, those of workers first. There is no channel, no second thread and no lock on a job's way; and the busier the manager is, the more
 //! jobs share a turn, a read and a write. What comes while much is read is still for this turn; a crowd is for several.
 //!
 //! Clocks only fire when nothing that was received before is left unread: when one is due, the sockets are looked at once
@@ -289,14 +289,14 @@ impl Driver {
         self.lose(place, now, Some(why));
     }
 
-    /// Lets the scheduler decide once, and does what it wants.
+    /// Lets the scheduler decide once, and does what it wants. Workers are written before what clients get is put together:
+    /// meanwhile they begin.
     fn decide(&mut self, now: Time) {
         let mut actions = mem::take(&mut self.actions);
         self.scheduler.decide(now, &mut actions);
-        let mut rest = actions.iter();
-        while let Err(panic) = contain(|| rest.by_ref().for_each(|action| self.act(action, now))) {
-            self.broke(self.connections.named, &panic, now);
-        }
+        self.carry_out(actions.iter().filter(|action| !may_wait(action)), now);
+        self.flush_touched(now);
+        self.carry_out(actions.iter().filter(|action| may_wait(action)), now);
         actions.clear();
         self.scheduler.settle();
         self.actions = actions;
@@ -311,6 +311,12 @@ impl Driver {
         };
         self.status.answer(now, &self.scheduler, figures, &self.doorbell, &mut self.clerk);
         self.go_on_stopping(now);
+    }
+
+    fn carry_out<'a>(&mut self, mut actions: impl Iterator<Item = &'a Action<Parcel>>, now: Time) {
+        while let Err(panic) = contain(|| actions.by_ref().for_each(|action| self.act(action, now))) {
+            self.broke(self.connections.named, &panic, now);
+        }
     }
 
     /// Waits for whatever comes first.
@@ -348,5 +354,19 @@ impl Driver {
     pub(super) fn tell(&mut self, now: Time, event: Event<'_>) {
         vital(|| self.scheduler.handle(now, event));
         self.again = true;
+    }
+}
+
+/// Whether an action is for a client, or may come after all that are.
+fn may_wait<P>(action: &Action<P>) -> bool {
+    match action {
+        Action::Accept { .. } | Action::Refuse { .. } | Action::Deliver { .. } => true,
+        Action::Data { .. } | Action::Progress { .. } | Action::Restarted { .. } => true,
+        Action::Disconnect { .. } | Action::ReleaseMemory => true,
+        Action::Assign(_) | Action::Cancel { .. } | Action::SetRunLimit { .. } | Action::Grant { .. } => {
+            false
+        }
+        Action::AcceptOffer { .. } | Action::RefuseOffer { .. } | Action::ConfirmWithdrawal { .. } => false,
+        Action::SystemMessage { .. } | Action::SystemReport { .. } | Action::Notice(_) => false,
     }
 }
