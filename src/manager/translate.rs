@@ -97,7 +97,7 @@ fn hear_client(
             let small = payload_bytes.iter().all(|bytes| *bytes <= LENT_BYTES_MAX);
             let buffer = if small { Received::Lent(tail.lend_all()) } else { tail.take_all().into() };
             let payloads = Payloads::new(buffer, payload_bytes);
-            tell(Event::Submitted { client, first, options: Box::new(options), payloads });
+            tell(Event::Submitted { client, first, options: &options, payloads });
         }
         PeerMessage::Abort { first, count } => tell(Event::Aborted { client, first, count }),
         PeerMessage::Credit { job, bytes } => tell(Event::Credited { client, job, bytes }),
@@ -259,8 +259,8 @@ pub(super) fn execution<'a, P>(assign: &'a Assign<P>, payload: &[u8]) -> Assigne
         bytes: length(payload),
         attempt: assign.attempt,
         priority: assign.priority,
-        run_limit_ms: limit_millis(assign.run_limit),
-        rest_ms: limit_millis(assign.rest),
+        run_limit_ms: assign.run_limit_ms,
+        rest_ms: assign.rest_ms,
         kind: assign.kind.as_deref(),
         stream: assign.stream,
     }

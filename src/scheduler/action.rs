@@ -8,7 +8,7 @@ use core::iter;
 use core::time::Duration;
 use proletariat_protocol::{AssignmentId, ErrorCode, JobId, MessageId, Payload, PeerId};
 
-/// Something to do, in this order. All of one `poll` belong together: connections are flushed after the last.
+/// Something to do, in this order for each connection. All of one `poll` belong together: what is for a connection is written at once.
 ///
 /// `P` is how the payloads of executions and results stand in it: themselves, or the [`Parcel`]s that name them.
 #[derive(Clone, Debug)]
@@ -167,10 +167,10 @@ pub struct Assign<P = Payload> {
     pub priority: u32,
     /// Of the execution.
     pub kind: Option<Arc<str>>,
-    /// From the start of the run.
-    pub run_limit: Option<Duration>,
-    /// What is left of the longest total timeout among the jobs that wait for it.
-    pub rest: Option<Duration>,
+    /// From the start of the run, in milliseconds; 0: none.
+    pub run_limit_ms: u32,
+    /// What is left of the longest total timeout among the jobs that wait for it, in milliseconds, at least 1; 0: any call may last.
+    pub rest_ms: u32,
     /// Whether anybody wants data and progress.
     pub stream: bool,
     /// What to work on.
@@ -225,9 +225,10 @@ impl<P> Action<P> {
 impl<P> Assign<P> {
     /// The same with another word for its payload.
     pub fn map<Q>(self, map: impl FnOnce(P) -> Q) -> Assign<Q> {
-        let Self { worker, assignment, attempt, priority, kind, run_limit, rest, stream, payload } = self;
+        let Self { worker, assignment, attempt, priority, kind, run_limit_ms, rest_ms, stream, payload } =
+            self;
         let payload = map(payload);
-        Assign { worker, assignment, attempt, priority, kind, run_limit, rest, stream, payload }
+        Assign { worker, assignment, attempt, priority, kind, run_limit_ms, rest_ms, stream, payload }
     }
 }
 

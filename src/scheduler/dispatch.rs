@@ -2,17 +2,16 @@
 
 use crate::event::OutboxLevel;
 use crate::machine::Scheduler;
+use crate::queueing;
 use crate::records::Place;
-use crate::selector::{Candidate, Candidates, Request, Streak};
+use crate::selector::{Candidate, Candidates, Request};
 use crate::tables::{ExecutionKey, PeerKey, PoolKey};
-use crate::waiting::{Classes, Head};
+use crate::waiting::Head;
 use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 use proletariat_protocol::Time;
 use smallvec::SmallVec;
-
-/// Among fewer workers each execution has a pick of its own, since what all of them hold is at hand anyway.
-const CROWD_MIN: usize = 33;
 
 /// What came of looking for a worker.
 enum Choice {
@@ -32,6 +31,22 @@ enum Readers {
     None,
 }
 
+/// A line's turn in a pass.
+struct Turn {
+    now: Time,
+    /// Its first execution, as the pools know it.
+    head: Head,
+    /// The best head of all other lines.
+    rival: Option<Head>,
+}
+
+impl Turn {
+    /// Whether an execution of the line comes before what other lines have.
+    fn goes_first(&self, sequence: u64) -> bool {
+        self.rival.is_none_or(|rival| Head { sequence, ..self.head } < rival)
+    }
+}
+
 impl Scheduler {
     pub(crate) fn dispatch(&mut self, now: Time) {
         if self.draining || !self.pools.is_dirty() || !self.gate.opens(now, &self.config, &mut self.random) {
@@ -49,8 +64,8 @@ impl Scheduler {
         // What was taken since may have changed what is best in a pool, unless that was found after it.
         let (mut changed, mut found) = (false, None);
         while let Some(Reverse((head, pool))) = heads.pop() {
-            if head.priority.0 < self.burst.weighed_from {
-                self.weigh_all();
+            if !self.joins_batch(pool, head.priority.0) {
+                self.place_batch(now);
                 (changed, found) = (true, None);
             }
             let holds = !changed || found == Some(pool);
@@ -65,7 +80,7 @@ impl Scheduler {
             }
         }
         self.burst.heads = heads;
-        self.weigh_all();
+        self.place_batch(now);
         self.pools.take_dirty();
     }
 
@@ -91,48 +106,57 @@ impl Scheduler {
     }
 
     /// Dispatches from one line as long as its first execution goes before `rival`, the best of all others, and the pool has
-    /// room for it. The pools learn of the line's new head once, at the end. What the workers have left for other ranges of
-    /// priorities they learn when the pass comes to a line of another range.
+    /// room for it. The pools learn of the line's new head once, at the end.
     fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
         let key = self.lines.line(head.line).key;
         let serving = self.pools.serving(key.kind);
-        let kind_bytes = self.kinds.name(key.kind).map_or(0, |name| name.len());
+        let turn = Turn { now, head, rival };
+        let kind_bytes = self.kinds.name(key.kind).map_or(0, |name| name.len() as u64);
         let (mut jobs, mut bytes) = (0, 0);
-        let room = |machine: &Self| machine.pools.pool(pool).workers.total(head.priority.0);
-        let (mut first, mut left) = (self.first_of(head.line), room(self));
-        let mut streak = Streak::new(self.in_a_row(&serving, head));
+        let gathers = !key.owner.is_none() && serving.len() == 1 && self.selector.draws_by_room();
+        let mut first = self.first_of(head.line);
         while let Some((sequence, execution)) = first {
-            let goes_first = rival.is_none_or(|rival| Head { sequence, ..head } < rival);
-            if !goes_first || left == 0 {
+            let room = self.room_beside_batch(pool, head.priority.0);
+            if room == 0 || !turn.goes_first(sequence) {
                 break;
             }
-            self.lines.pop(head.line, sequence, execution);
-            if key.owner.is_none() {
-                self.dispatch_shared(now, &serving, execution);
-                left = room(self);
-            } else if let Some(payload_bytes) = self.dispatch_one(now, &serving, execution, &mut streak) {
-                jobs += 1;
-                bytes += (payload_bytes + kind_bytes) as u64;
-                // Where one pool serves the line, it is one of its workers that has one less.
-                left = if serving.len() == 1 { left - 1 } else { room(self) };
+            if gathers && self.aside.avoided(now, execution).is_empty() {
+                let waiting = self.lines.line(head.line).live;
+                self.gather(now, (pool, key.priority), (room, waiting.into()), |machine, most, taken| {
+                    let before = taken.len();
+                    bytes += machine.take_first(&turn, most, taken);
+                    jobs += (taken.len() - before) as u64;
+                });
+            } else {
+                self.place_batch(now);
+                self.lines.pop(head.line, sequence, execution);
+                if key.owner.is_none() {
+                    self.dispatch_shared(now, &serving, execution);
+                } else if let Some(payload_bytes) = self.dispatch_one(now, &serving, execution) {
+                    jobs += 1;
+                    bytes += payload_bytes;
+                }
             }
             first = self.first_of(head.line);
         }
-        self.count_no_longer(key.owner, jobs, bytes);
+        self.count_no_longer(key.owner, jobs, bytes + jobs * kind_bytes);
         self.set_head(head.line, first);
         self.close_line(head.line, false);
     }
 
-    /// How many executions of a line may go to the same worker one after the other: several if there is a crowd, and more of
-    /// them wait than it has room for.
-    fn in_a_row(&self, serving: &[PoolKey], head: Head) -> u32 {
-        let workers = || serving.iter().map(|pool| &self.pools.pool(*pool).workers);
-        if workers().map(Classes::len).sum::<usize>() < CROWD_MIN {
-            return 1;
-        }
-        let room: u64 = workers().map(|workers| workers.total(head.priority.0)).sum();
-        let waiting = u64::from(self.lines.line(head.line).live);
-        if waiting >= room { self.selector.in_a_row().max(1) } else { 1 }
+    /// Takes the first executions out of a line, until the list is so long: those that go before the rival and avoid nobody. Tells
+    /// the size of their payloads.
+    fn take_first(&mut self, turn: &Turn, most: usize, taken: &mut Vec<ExecutionKey>) -> u64 {
+        let Self { lines, work, similar, aside, .. } = self;
+        let mut bytes = 0;
+        let stands = |entry| queueing::stands(work, similar, entry);
+        let goes = |sequence, execution| {
+            let goes = turn.goes_first(sequence) && aside.avoided(turn.now, execution).is_empty();
+            bytes += if goes { work[execution].payload.len() as u64 } else { 0 };
+            goes
+        };
+        lines.take(turn.head.line, most, stands, goes, taken);
+        bytes
     }
 
     fn dispatch_shared(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) {
@@ -140,7 +164,7 @@ impl Scheduler {
         match self.readers(execution) {
             Readers::One => {
                 self.uncount_waiting(execution);
-                if self.dispatch_one(now, serving, execution, &mut Streak::new(1)).is_none() {
+                if self.dispatch_one(now, serving, execution).is_none() {
                     self.count_waiting(execution);
                 }
             }
@@ -150,15 +174,12 @@ impl Scheduler {
     }
 
     /// Gives an execution that is in no line any more to a worker and tells the size of its payload, or sets it aside.
-    fn dispatch_one(
-        &mut self,
-        now: Time,
-        serving: &[PoolKey],
-        execution: ExecutionKey,
-        streak: &mut Streak,
-    ) -> Option<usize> {
-        match self.choose(now, serving, execution, streak) {
-            Choice::Worker(worker) => return Some(self.assign(now, execution, worker)),
+    fn dispatch_one(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> Option<u64> {
+        match self.choose(now, serving, execution) {
+            Choice::Worker(worker) => {
+                self.assign_all(now, &[execution], worker);
+                return Some(self.work[execution].payload.len() as u64);
+            }
             Choice::Avoided => self.park_avoiding(now, execution),
             Choice::Refused => self.park_refused(now, execution),
         }
@@ -187,13 +208,7 @@ impl Scheduler {
         }
     }
 
-    fn choose(
-        &mut self,
-        now: Time,
-        serving: &[PoolKey],
-        execution: ExecutionKey,
-        streak: &mut Streak,
-    ) -> Choice {
+    fn choose(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> Choice {
         let Self { pools, work, kinds, aside, selector, random, counts, .. } = self;
         counts.looks += 1;
         let row = &work[execution];
@@ -208,12 +223,7 @@ impl Scheduler {
         let choice = |candidate: Candidate| among.member(&candidate).map_or(Choice::Refused, Choice::Worker);
         let avoided = aside.avoided(now, execution);
         if avoided.is_empty() {
-            if let Some(worker) = streak.next(&among) {
-                return Choice::Worker(worker);
-            }
-            let picked = selector.select(&request, &among, random);
-            streak.begin(picked);
-            return picked.map_or(Choice::Refused, choice);
+            return selector.select(&request, &among, random).map_or(Choice::Refused, choice);
         }
         let is_avoided = |candidate: &Candidate| {
             among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))

@@ -1,7 +1,6 @@
 //! What the world tells the scheduler. Named for what happened.
 
 use crate::received::{Payloads, Received};
-use alloc::boxed::Box;
 use alloc::string::String;
 use core::time::Duration;
 use proletariat_protocol::handshake::Roles;
@@ -27,8 +26,8 @@ pub enum Event<'a> {
         client: PeerId,
         /// Number of the first.
         first: JobId,
-        /// What holds for all. Boxed, as it is the largest thing that any event carries, and most events are ends of runs.
-        options: Box<JobOptions>,
+        /// What holds for all.
+        options: &'a JobOptions,
         /// One each.
         payloads: Payloads<'a>,
     },

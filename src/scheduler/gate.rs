@@ -24,10 +24,10 @@ impl Gate {
         self.full |= self.free == 0;
     }
 
-    /// A worker, counted like that, took a slot.
-    pub(crate) fn took(&mut self, counted: &mut (u32, u32)) {
-        counted.1 -= 1;
-        self.free -= 1;
+    /// A worker, counted like that, took so many slots.
+    pub(crate) fn took(&mut self, counted: &mut (u32, u32), slots: u32) {
+        counted.1 -= slots;
+        self.free -= u64::from(slots);
         self.full |= self.free == 0;
     }
 

@@ -36,6 +36,7 @@ mod waits;
 mod aside;
 mod assigning;
 mod dispatch;
+mod draws;
 mod gate;
 mod ledger;
 mod queueing;
@@ -44,6 +45,7 @@ mod waiting;
 
 mod asked;
 mod audit;
+mod batch;
 mod cleanup;
 mod deadlines;
 mod peers;

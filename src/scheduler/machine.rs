@@ -1,6 +1,7 @@
 //! The machine: its tables, the way in for events, and the order of a step.
 
 use crate::action::{Action, Notice};
+use crate::batch::Batch;
 use crate::broadcast::Broadcasts;
 use crate::config::Config;
 use crate::deadlines::{Alarm, Deadlines};
@@ -105,19 +106,16 @@ pub(crate) struct Burst {
     pub(crate) until_pass: Vec<(JobKey, u64)>,
     /// Workers that have to change their pool.
     pub(crate) misplaced: Vec<PeerKey>,
-    /// Workers whose weights are not what they can take: they got slots back, or have taken some for one range and can take
-    /// less for others.
+    /// Workers that got slots back, so that their weights are not what they can take.
     pub(crate) unweighed: Vec<PeerKey>,
-    /// While a pass goes from the most urgent line down: for priorities from this one on it sees what the workers can take all
-    /// the same, for lower ones it may see more.
-    pub(crate) weighed_from: u32,
     /// Empty; its room is used by each pass of the dispatch.
     pub(crate) heads: BinaryHeap<Reverse<(Head, PoolKey)>>,
+    /// Empty but during a pass of the dispatch.
+    pub(crate) batch: Batch,
 }
 
 impl Burst {
-    /// A worker got slots back, or has fewer now in ranges besides the one that took them. What it can take is looked at once
-    /// for all of them.
+    /// A worker got slots back. What it can take is looked at once for all of them.
     pub(crate) fn put_off_weighing(&mut self, worker: PeerKey, row: &mut Worker) {
         if !core::mem::replace(&mut row.unweighed, true) {
             self.unweighed.push(worker);
@@ -211,7 +209,7 @@ impl Scheduler {
         };
         match event {
             Event::Submitted { first, options, payloads, .. } => {
-                self.submitted(now, peer, first, *options, payloads)
+                self.submitted(now, peer, first, options, payloads)
             }
             Event::Aborted { first, count, .. } => {
                 // What has not been submitted yet cannot be aborted, also if it comes in the same burst.

@@ -218,7 +218,6 @@ impl Scheduler {
             }
         }
         self.burst.unweighed = unweighed;
-        self.burst.weighed_from = 0;
     }
 
     /// Brings the pool and the gate up to date with what a worker can take.

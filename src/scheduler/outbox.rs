@@ -28,14 +28,8 @@ pub(crate) struct Leaving {
 }
 
 impl Leaving {
-    /// An assignment has been given to the worker, in this burst. What can be gone already is forgotten now and then.
-    pub(crate) fn add(
-        &mut self,
-        assignments: &Slab<AssignmentKey, Assignment>,
-        id: AssignmentId,
-        clear: bool,
-        burst: u64,
-    ) {
+    /// Assignments are about to be given to the worker, in this burst. What can be gone already is forgotten now and then.
+    pub(crate) fn begin(&mut self, assignments: &Slab<AssignmentKey, Assignment>, clear: bool, burst: u64) {
         if clear && self.burst != burst {
             self.ids.clear();
             self.burst = burst;
@@ -44,6 +38,10 @@ impl Leaving {
             self.ids.retain(|id| assignments.get(key_of(*id)).is_some_and(|row| row.id == *id));
             self.sift_at = (2 * self.ids.len()).max(SIFT_MIN);
         }
+    }
+
+    /// One of them has been given.
+    pub(crate) fn add(&mut self, id: AssignmentId) {
         self.ids.push(id);
     }
 }

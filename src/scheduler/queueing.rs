@@ -211,7 +211,11 @@ impl Scheduler {
 }
 
 /// The sequence of an entry of a line, unless it is void.
-fn stands(work: &Work, similar: &Similar, (execution, ticket): (ExecutionKey, u32)) -> Option<u64> {
+pub(crate) fn stands(
+    work: &Work,
+    similar: &Similar,
+    (execution, ticket): (ExecutionKey, u32),
+) -> Option<u64> {
     let (own, row) = work.find_pair(execution)?;
     let sequence = || own.map_or_else(|| work[similar.first(execution)].sequence(), Job::sequence);
     (row.place() == Place::Queued && row.ticket == ticket).then(sequence)

@@ -4,7 +4,9 @@ use crate::action::Action;
 use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
 use crate::records::{Job, Place};
+use crate::similar::Similar;
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey};
+use crate::work::Work;
 use core::time::Duration;
 use proletariat_protocol::Time;
 
@@ -60,16 +62,6 @@ impl Scheduler {
         Some(run_end(&self.work[job], started).unwrap_or(Time::NEVER))
     }
 
-    /// What a worker is told of the clocks: the longest run that any waiting job allows, in milliseconds (0: no limit), and the end of the
-    /// longest call.
-    pub(crate) fn terms(&self, execution: ExecutionKey) -> (u32, Time) {
-        if let (Some(job), _) = self.work.pair(execution) {
-            return (job.run_timeout_ms, job.deadline());
-        }
-        let ends = self.jobs_of(execution).into_iter().map(|job| self.work[job].deadline());
-        (self.similar.run_limit(execution, None), ends.max().unwrap_or(Time::NEVER))
-    }
-
     /// A job that joined a run may allow it more time.
     pub(crate) fn extend_run_limit(&mut self, execution: ExecutionKey, job: JobKey) {
         let Place::Assigned(key) = self.work[execution].place() else {
@@ -115,6 +107,16 @@ impl Scheduler {
         let run_limit = (limit_ms > 0).then(|| Duration::from_millis(u64::from(limit_ms)));
         self.actions.push(Action::SetRunLimit { worker, assignment: id, run_limit });
     }
+}
+
+/// What a worker is told of the clocks: the longest run that any waiting job allows, in milliseconds (0: no limit), and the end of the
+/// longest call.
+pub(crate) fn terms(work: &Work, similar: &Similar, execution: ExecutionKey) -> (u32, Time) {
+    if let (Some(job), _) = work.pair(execution) {
+        return (job.run_timeout_ms, job.deadline());
+    }
+    let ends = similar.jobs_of(execution).map(|job| work[job].deadline());
+    (similar.run_limit(execution, None), ends.max().unwrap_or(Time::NEVER))
 }
 
 /// When the run of a job ends by its own clock: it starts with the run or with its joining, whichever is later.

@@ -1,7 +1,7 @@
 //! Which of the workers that may take an execution gets it.
 
 use crate::tables::{PeerKey, PoolKey};
-use crate::waiting::{Member, Pool, Pools, Spot};
+use crate::waiting::{Holder, Pool, Pools, Spot};
 use core::fmt;
 use proletariat_protocol::PeerId;
 use rand::{Rng, RngExt};
@@ -37,11 +37,11 @@ pub trait Selector: fmt::Debug + Send {
         random: &mut Random,
     ) -> Option<Candidate>;
 
-    /// How many executions in a row may go to one pick, while it has room, where there are many workers and more executions
-    /// wait than all of them have room for. There each slot is taken whoever is picked, and what came together costs less
-    /// if it stays together: its rows lie side by side. 1 for a selector that looks at more than room.
-    fn in_a_row(&self) -> u32 {
-        1
+    /// Whether it draws at random, in proportion to [`free`](Candidate::free), and heeds nothing else. If so it is not asked for
+    /// each of the executions that wait one behind the other: they are drawn for in the same proportions together, and
+    /// those for the same worker follow each other.
+    fn draws_by_room(&self) -> bool {
+        false
     }
 }
 
@@ -174,43 +174,14 @@ impl<'a> Candidates<'a> {
 
     fn candidate(&self, pool: PoolKey, spot: Spot) -> Option<Candidate> {
         let workers = &self.pools.pool(pool).workers;
-        let member = workers.member(spot)?;
-        Some(self.found(pool, (spot, member, workers.weight(self.priority, spot))))
+        let (member, weight) = (workers.member(spot)?, workers.weight(self.priority, spot));
+        Some(self.found(pool, Holder { spot, member, weight, rest: 0 }))
     }
 
     #[inline(always)]
-    fn found(&self, pool: PoolKey, (spot, member, free): (Spot, Member, u32)) -> Candidate {
-        Candidate { worker: member.id, free, pool, spot, key: member.key, look: self.look }
-    }
-}
-
-/// A few more than a worker mostly has slots: measured among 2,000 workers of 25, 8 gave half of what this gives.
-const IN_A_ROW: u32 = 32;
-
-/// One pick for some executions in a row.
-#[derive(Debug)]
-pub(crate) struct Streak {
-    most: u32,
-    /// Who gets the next, and how many more.
-    going: Option<(Candidate, u32)>,
-}
-
-impl Streak {
-    /// Of at most so many; of 1 it is none.
-    pub(crate) fn new(most: u32) -> Self {
-        Self { most, going: None }
-    }
-
-    /// Who gets the next, if the streak goes on.
-    pub(crate) fn next(&mut self, among: &Candidates<'_>) -> Option<PeerKey> {
-        let (candidate, left) = self.going.as_mut().filter(|(_, left)| *left > 0)?;
-        *left -= 1;
-        among.member(candidate)
-    }
-
-    /// The first of a new one was given to this one.
-    pub(crate) fn begin(&mut self, candidate: Option<Candidate>) {
-        self.going = candidate.map(|candidate| (candidate, self.most - 1));
+    fn found(&self, pool: PoolKey, holder: Holder) -> Candidate {
+        let Holder { spot, member, weight, .. } = holder;
+        Candidate { worker: member.id, free: weight, pool, spot, key: member.key, look: self.look }
     }
 }
 
@@ -223,8 +194,8 @@ impl Selector for RandomWeighted {
         among.weighted(random)
     }
 
-    fn in_a_row(&self) -> u32 {
-        IN_A_ROW
+    fn draws_by_room(&self) -> bool {
+        true
     }
 }
 

@@ -33,7 +33,7 @@ impl Scheduler {
         now: Time,
         client: PeerKey,
         first: JobId,
-        options: JobOptions,
+        options: &JobOptions,
         payloads: Payloads<'_>,
     ) {
         let count = payloads.len() as u64;
@@ -42,7 +42,7 @@ impl Scheduler {
                 format!("{count} jobs from {first} on: a number is used once, and there are few gaps");
             return self.expel(now, client, ErrorCode::Protocol, message);
         }
-        if let Err(refusal) = self.check(now, client, &options, &payloads) {
+        if let Err(refusal) = self.check(now, client, options, &payloads) {
             let Refusal { code, message, retry_after } = refusal;
             let client = self.peers[client].id;
             return self.actions.push(Action::Refuse { client, first, count, code, message, retry_after });
@@ -53,10 +53,10 @@ impl Scheduler {
         }
         let kind = options.kind.as_deref().map_or(NO_KIND, |kind| self.kinds.acquire(kind));
         match options.key.as_deref().filter(|_| self.config.hold_similar_work) {
-            Some(key) => self.submit_keyed(now, client, first, kind, key, &options, &payloads),
-            None => self.submit_own(now, client, first, kind, &options, &payloads),
+            Some(key) => self.submit_keyed(now, client, first, kind, key, options, &payloads),
+            None => self.submit_own(now, client, first, kind, options, &payloads),
         }
-        self.set_waiting_alarms(now, client, first, count, &options);
+        self.set_waiting_alarms(now, client, first, count, options);
         self.kinds.release(kind);
         if !core::mem::replace(&mut self.peers[client].accept_due, true) {
             self.burst.accepts.push(client);

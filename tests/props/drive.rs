@@ -122,17 +122,17 @@ impl Pair<'_> {
         Ok(())
     }
 
-    fn event(&mut self, op: &Op) -> Option<Event<'static>> {
+    fn event<'a>(&mut self, op: &'a Op) -> Option<Event<'a>> {
+        if let Op::Submit { by, count, bytes, options } = op {
+            let client = self.peer(*by, |peer| peer.roles.client)?;
+            let first = JobId(self.model.peers[&client].client.next);
+            let payloads = (0..*count).map(|_| self.payload(*bytes)).collect();
+            return Some(Event::Submitted { client, first, options, payloads });
+        }
         Some(match op.clone() {
             Op::Pass(_) => return None,
             Op::Join { instance, client, worker } => self.join(instance, client, worker),
             Op::Leave(which) => Event::Left { peer: self.peer(which, |_| true)? },
-            Op::Submit { by, count, bytes, options } => {
-                let client = self.peer(by, |peer| peer.roles.client)?;
-                let first = JobId(self.model.peers[&client].client.next);
-                let payloads = (0..count).map(|_| self.payload(bytes)).collect();
-                Event::Submitted { client, first, options: Box::new(options), payloads }
-            }
             Op::Abort { by, first, count } => {
                 let client = self.peer(by, |peer| peer.roles.client)?;
                 let first = JobId(self.model.peers[&client].client.next.saturating_sub(first));

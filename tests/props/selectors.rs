@@ -42,7 +42,7 @@ fn given(name: &str, sacred: bool, offers: &[Offer], priority: u32, jobs: usize,
     let payloads = std::iter::repeat_n(Payload::new(), jobs).collect();
     scheduler.handle(
         Time::ZERO,
-        Event::Submitted { client: PeerId(99), first: JobId(0), options: Box::new(options), payloads },
+        Event::Submitted { client: PeerId(99), first: JobId(0), options: &options, payloads },
     );
     let mut actions = Vec::new();
     scheduler.poll(Time::ZERO, &mut actions);

@@ -126,7 +126,7 @@ impl Books {
                     let (job, tag) = jobs::read(payload);
                     // Sent again in another session: its attempts are counted anew.
                     self.attempts.remove(&job);
-                    let open = Open { job, tag, options: (**options).clone(), since: now };
+                    let open = Open { job, tag, options: (*options).clone(), since: now };
                     self.open.insert((*client, first.plus(n as u64)), open);
                 }
             }

@@ -73,7 +73,7 @@ impl Dialect {
         for Batch { options, payloads } in batches {
             let jobs = payloads.len() as u64;
             let payloads = payloads.into_iter().collect();
-            world.tell(Event::Submitted { client: self.peer, first, options: Box::new(options), payloads });
+            world.tell(Event::Submitted { client: self.peer, first, options: &options, payloads });
             first = first.plus(jobs);
         }
         Ok(())

@@ -30,7 +30,7 @@ fn scheduler() -> Scheduler {
 
 fn submit(scheduler: &mut Scheduler, first: u64, payload: Payload) {
     let payloads = core::iter::once(payload).collect();
-    let options = Box::new(JobOptions::default());
+    let options = &JobOptions::default();
     scheduler.handle(Time::ZERO, Event::Submitted { client: PEER, first: JobId(first), options, payloads });
 }
 

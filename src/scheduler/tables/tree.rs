@@ -58,11 +58,12 @@ impl WeightTree {
         before
     }
 
-    /// One unit less at a place that has some.
-    pub(crate) fn take_one(&mut self, place: usize) {
+    /// So much less at a place that has it.
+    pub(crate) fn take(&mut self, place: usize, weight: u32) {
         let at = self.leaves() + place;
         let Weights { sum, heaviest } = self.nodes[at];
-        self.write(at, Weights { sum: sum.strict_sub(1), heaviest: heaviest.strict_sub(1) });
+        let sum = sum.strict_sub(u64::from(weight));
+        self.write(at, Weights { sum, heaviest: heaviest.strict_sub(weight) });
     }
 
     /// Writes a leaf and what lies above it. A node goes up from hand to hand, it is not read where it was just written.
@@ -165,8 +166,8 @@ mod tests {
                 tree.set(place, weight);
                 list[place] = weight;
                 if weight > 10 {
-                    tree.take_one(place);
-                    list[place] -= 1;
+                    tree.take(place, weight / 4);
+                    list[place] -= weight / 4;
                 }
                 let total: u64 = list.iter().map(|w| u64::from(*w)).sum();
                 prop_assert_eq!(tree.total(), total);

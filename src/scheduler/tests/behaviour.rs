@@ -304,7 +304,7 @@ fn a_run_limit_follows_the_jobs_that_wait() {
     let (client, worker) = (world.client(), world.worker(Offer::new(1)));
     world.submit(client, JobOptions { run_timeout_ms: 1_000, ..keyed("k") }, &["a"]);
     let assigned = world.assigned_to(worker).remove(0);
-    assert_eq!(assigned.run_limit.map(|limit| limit.as_millis()), Some(1_000));
+    assert_eq!(assigned.run_limit_ms, 1_000);
     world.tell(Event::Started { worker, assignment: assigned.assignment });
     world.pass_millis(500);
     world.submit(client, JobOptions { run_timeout_ms: 2_000, ..keyed("k") }, &["b"]);

@@ -31,10 +31,7 @@ fn assigned(actions: &[Action]) -> Vec<Assign> {
 
 fn submit(world: &mut World, client: PeerId, first: u64, count: u64, options: &JobOptions) {
     let payloads = std::iter::repeat_n(Payload::from_static(b"x"), count as usize).collect();
-    tell(
-        world,
-        Event::Submitted { client, first: JobId(first), options: Box::new(options.clone()), payloads },
-    );
+    tell(world, Event::Submitted { client, first: JobId(first), options, payloads });
 }
 
 fn assert_linear(what: &str, crowd: u64, mut burst: impl FnMut(u64) -> Duration) {

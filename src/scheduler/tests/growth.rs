@@ -52,7 +52,7 @@ impl Fleet {
     fn submit(&mut self, count: u64, options: &JobOptions) {
         let payloads = std::iter::repeat_n(Payload::from_static(b"x"), count as usize).collect();
         let first = JobId(self.next);
-        self.tell(Event::Submitted { client: CLIENT, first, options: Box::new(options.clone()), payloads });
+        self.tell(Event::Submitted { client: CLIENT, first, options, payloads });
         self.next += count;
     }
 

@@ -8,7 +8,7 @@ use proletariat_protocol::{JobId, JobOptions, Offer, Payload, PeerId};
 use proletariat_scheduler::selector::{
     Candidate, Candidates, LeastLoaded, Random, RandomWeighted, Request, RoundRobin, Selector,
 };
-use proletariat_scheduler::{Config, Event};
+use proletariat_scheduler::{Config, Event, Scheduler};
 
 fn of_kind(kind: &str) -> JobOptions {
     JobOptions { kind: Some(kind.into()), ..JobOptions::default() }
@@ -88,13 +88,14 @@ fn the_round_goes_through_all_pools() {
 }
 
 /// The numbers of the jobs that each of so many workers of four slots got first, of so many jobs that came at once.
-fn numbers(workers: usize, jobs: usize, selector: impl Selector + 'static) -> Vec<Vec<usize>> {
-    let mut world = World::with_selector(Config::default(), selector);
+fn numbers(workers: usize, jobs: usize, seed: u64, selector: impl Selector + 'static) -> Vec<Vec<usize>> {
+    let mut world = World::new(Config::default());
+    world.scheduler = Scheduler::new(Config::default(), Box::new(selector), seed);
     world.audits = false;
     let client = world.client();
     let workers: Vec<PeerId> = (0..workers).map(|_| world.worker(Offer::new(4))).collect();
     let payloads = (0..jobs).map(|n| Payload::from(n.to_string())).collect();
-    world.tell(Event::Submitted { client, first: JobId(0), options: Box::default(), payloads });
+    world.tell(Event::Submitted { client, first: JobId(0), options: &JobOptions::default(), payloads });
     world.scheduler.audit();
     let text = |payload: &Payload| String::from_utf8_lossy(payload).into_owned();
     let number = |payload: &Payload| text(payload).parse().expect("a number");
@@ -107,22 +108,31 @@ fn in_a_row(numbers: &[usize]) -> bool {
 }
 
 #[test]
-fn what_came_together_stays_together_in_a_crowd_that_is_filled() {
-    let filled = numbers(33, 1_000, RandomWeighted);
-    assert!(filled.iter().all(|numbers| numbers.len() == 4 && in_a_row(numbers)), "{filled:?}");
-    let mut order: Vec<usize> = filled.iter().map(|numbers| numbers[0] / 4).collect();
-    assert!(!order.is_sorted(), "whose turn it is is up to chance");
-    order.sort_unstable();
-    assert!(order.into_iter().eq(0..33));
+fn what_came_together_stays_together_where_every_slot_is_taken() {
+    for workers in [3, 40] {
+        let filled = numbers(workers, 1_000, 1, RandomWeighted);
+        assert!(filled.iter().all(|numbers| numbers.len() == 4 && in_a_row(numbers)), "{filled:?}");
+        let mut order: Vec<usize> = filled.iter().map(|numbers| numbers[0] / 4).collect();
+        assert!(workers == 3 || !order.is_sorted(), "whose turn it is is up to chance");
+        order.sort_unstable();
+        assert!(order.into_iter().eq(0..workers));
+        let asked = numbers(workers, 1_000, 1, RoundRobin::default());
+        assert!(asked[0].windows(2).all(|pair| pair[1] == pair[0] + workers), "a selector that heeds more");
+    }
 }
 
+/// As many jobs as workers, who have four slots each: of so many, this part goes without in the mean.
 #[test]
-fn each_has_a_pick_of_its_own_where_that_makes_a_difference() {
-    let few = numbers(32, 1_000, RandomWeighted);
-    assert!(few.iter().all(|numbers| numbers.len() == 4));
-    assert!(!few.iter().any(|numbers| in_a_row(numbers)), "{few:?}");
-    let room = numbers(33, 131, RandomWeighted);
-    assert!(!room.iter().all(|numbers| in_a_row(numbers)), "a slot is left: {room:?}");
-    let asked = numbers(33, 1_000, RoundRobin::default());
-    assert_eq!(asked[0], [0, 33, 66, 99], "a selector that did not say so");
+fn where_slots_are_left_each_execution_has_a_draw_of_its_own() {
+    for (workers, without) in [(10, 0.2999), (40, 0.3128), (300, 0.3158)] {
+        let trials = 12_000 / workers;
+        let mut idle = 0;
+        for seed in 0..trials {
+            let runs = numbers(workers, workers, seed as u64, RandomWeighted);
+            assert_eq!(runs.iter().map(Vec::len).sum::<usize>(), workers);
+            idle += runs.iter().filter(|runs| runs.is_empty()).count();
+        }
+        let part = idle as f64 / (trials * workers) as f64;
+        assert!((part - without).abs() < 0.01, "{part} of {workers} workers, not {without}");
+    }
 }

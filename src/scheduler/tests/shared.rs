@@ -33,7 +33,7 @@ fn a_shared_run_may_last_as_long_as_any_that_waits_allows_and_no_longer() {
     let worker = world.worker(Offer::new(1));
     world.submit(clients[0], limited(1_000), &["x"]);
     let run = world.assigned_to(worker).remove(0);
-    assert_eq!(run.run_limit, Some(Duration::from_secs(1)));
+    assert_eq!(run.run_limit_ms, 1_000);
     world.submit(clients[1], limited(500), &["x"]);
     assert_eq!(told(&mut world), [], "it allows less");
     world.submit(clients[2], limited(5_000), &["x"]);

@@ -190,12 +190,12 @@ fn a_run_that_begins_anew_may_last_as_long_as_any_of_all_who_wait_allows() {
     let worker = world.worker(Offer::new(1));
     world.submit(first, limited(1_000), &["x"]);
     let run = world.assigned_to(worker).remove(0);
-    assert_eq!(run.run_limit, Some(Duration::from_secs(1)));
+    assert_eq!(run.run_limit_ms, 1_000);
     start(&mut world, &run);
     world.pass_millis(500);
     world.submit(second, limited(5_000), &["x"]);
     world.leave(worker);
     let worker = world.worker(Offer::new(1));
     let run = world.assigned_to(worker).remove(0);
-    assert_eq!(run.run_limit, Some(Duration::from_secs(5)), "it joined late, and now waits like the other");
+    assert_eq!(run.run_limit_ms, 5_000, "it joined late, and now waits like the other");
 }

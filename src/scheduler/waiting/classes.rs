@@ -4,12 +4,15 @@
 //! looked at one by one; many are looked up in an index.
 
 use super::index::{Index, Node, Post};
+use crate::draws;
 use crate::ledger::range_of;
+use crate::selector::Random;
 use crate::tables::{PeerKey, WeightTree};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use proletariat_protocol::PeerId;
 use proletariat_protocol::limits::RANGES_MAX;
+use smallvec::SmallVec;
 
 /// So many classes are looked at one by one.
 const LOOSE_MAX: usize = 16;
@@ -26,6 +29,20 @@ pub(crate) struct Spot {
 pub(crate) struct Member {
     pub(crate) id: PeerId,
     pub(crate) key: PeerKey,
+}
+
+/// Who has units of weight that were drawn, and how many of them.
+pub(crate) type Shares = SmallVec<[(PeerKey, usize); 8]>;
+
+/// Who has a unit of weight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    pub(crate) spot: Spot,
+    pub(crate) member: Member,
+    /// Units that it has.
+    pub(crate) weight: u32,
+    /// How many of them come before this one.
+    pub(crate) rest: u64,
 }
 
 /// One priority range of a class.
@@ -82,10 +99,28 @@ impl Class {
 
     /// Who has a unit of weight in a range of this class.
     #[inline(always)]
-    fn drawn(&self, class: u32, tree: &WeightTree, at: u64) -> (Spot, Member, u32) {
-        let (place, _) = tree.at_weight(at);
+    fn holder(&self, class: u32, tree: &WeightTree, at: u64) -> Holder {
+        let (place, rest) = tree.at_weight(at);
         let member = self.members[place].expect("who has weight is here");
-        (spot(class, place), member, tree.weight(place))
+        Holder { spot: spot(class, place), member, weight: tree.weight(place), rest }
+    }
+
+    /// Draws units of weight if there are few workers.
+    fn share(&self, priority: u32, draws: usize, random: &mut Random) -> Option<Shares> {
+        let tree = self.tree(priority);
+        u32::try_from(tree.total()).ok()?;
+        match self.members.len() {
+            0..=4 => Some(self.share_among::<4>(tree, draws, random)),
+            5..=16 => Some(self.share_among::<16>(tree, draws, random)),
+            _ => None,
+        }
+    }
+
+    fn share_among<const N: usize>(&self, tree: &WeightTree, draws: usize, random: &mut Random) -> Shares {
+        let draws = u32::try_from(draws).expect("no more than the weight");
+        let shares = draws::shares::<N>(core::array::from_fn(|place| tree.weight(place)), draws, random);
+        let shared = self.members.iter().zip(shares).filter(|(_, share)| *share > 0);
+        shared.map(|(member, share)| (member.expect("who has weight is here").key, share as usize)).collect()
     }
 
     /// The highest priority up to this one for which there is weight.
@@ -130,18 +165,11 @@ pub(crate) struct Classes {
     index: Option<Index>,
     /// Classes that the index knows and that are no more.
     void: usize,
-    /// Workers.
-    members: usize,
 }
 
 impl Classes {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_bounds.is_empty()
-    }
-
-    /// How many workers there are.
-    pub(crate) fn len(&self) -> usize {
-        self.members
     }
 
     fn class(&self, class: u32) -> &Class {
@@ -160,7 +188,6 @@ impl Classes {
             u32::try_from(row.members.len() - 1).expect("fewer workers than connections")
         });
         row.members[place as usize] = Some(member);
-        self.members += 1;
         Spot { class, place }
     }
 
@@ -183,7 +210,6 @@ impl Classes {
         self.weigh(spot, &[0; RANGES_MAX]);
         let row = self.rows[spot.class as usize].as_mut().expect("its worker was here a line ago");
         row.members[spot.place as usize] = None;
-        self.members -= 1;
         row.vacant.push(spot.place);
         if row.is_empty() {
             self.close(spot.class);
@@ -231,11 +257,11 @@ impl Classes {
         more
     }
 
-    /// A worker took one of what it could still take in a range.
-    pub(crate) fn took(&mut self, spot: Spot, range: usize) {
+    /// A worker took some of what it could still take in a range.
+    pub(crate) fn took(&mut self, spot: Spot, range: usize, slots: u32) {
         let class = self.rows[spot.class as usize].as_mut().expect("a class lives as long as its workers");
         let range = &mut class.ranges[range];
-        range.tree.take_one(spot.place as usize);
+        range.tree.take(spot.place as usize, slots);
         range.show(self.index.as_mut());
     }
 
@@ -256,6 +282,15 @@ impl Classes {
         loose.chain(indexed.map(Part::Indexed))
     }
 
+    /// Whether what anybody takes for one of two priorities is taken from the room for the other too, and nothing else changes that.
+    pub(crate) fn is_one_range(&self, one: u32, other: u32) -> bool {
+        match (&self.loose[..], &self.index) {
+            _ if one == other => true,
+            (&[class], None) => self.class(class).range_of(one) == self.class(class).range_of(other),
+            _ => false,
+        }
+    }
+
     /// What all of them could still take at a priority.
     pub(crate) fn total(&self, priority: u32) -> u64 {
         if let (&[class], None) = (&self.loose[..], &self.index) {
@@ -272,13 +307,13 @@ impl Classes {
 
     /// Who has the unit of weight that `draw` picks, below the total; with all the weight there. `None` if nobody has any.
     #[inline(always)]
-    pub(crate) fn draw(&self, priority: u32, draw: impl FnOnce(u64) -> u64) -> Option<(Spot, Member, u32)> {
+    pub(crate) fn draw(&self, priority: u32, draw: impl FnOnce(u64) -> u64) -> Option<Holder> {
         // Nearly always there is one class.
         if let (&[class], None) = (&self.loose[..], &self.index) {
             let row = self.class(class);
             let tree = row.tree(priority);
             let total = tree.total();
-            return (total > 0).then(|| row.drawn(class, tree, draw(total)));
+            return (total > 0).then(|| row.holder(class, tree, draw(total)));
         }
         let total = self.total(priority);
         let mut at = if total == 0 { return None } else { draw(total) };
@@ -289,11 +324,30 @@ impl Classes {
                 let class = part.class_at(place);
                 let row = self.class(class);
                 let at = if matches!(part, Part::Loose(..)) { at } else { rest };
-                return Some(row.drawn(class, row.tree(priority), at));
+                return Some(row.holder(class, row.tree(priority), at));
             }
             at -= total;
         }
         None
+    }
+
+    /// Draws so many units of the weight at a priority, of which there are no fewer: who has them, and how many of them.
+    pub(crate) fn share(&self, priority: u32, draws: usize, random: &mut Random) -> Shares {
+        if let (&[class], None) = (&self.loose[..], &self.index)
+            && let Some(shares) = self.class(class).share(priority, draws, random)
+        {
+            return shares;
+        }
+        let units = draws::different(random, draws, self.total(priority));
+        let (mut shares, mut units) = (Shares::new(), &units[..]);
+        while let Some(&unit) = units.first() {
+            let holder = self.draw(priority, |_| unit).expect("a unit below the total");
+            let end = unit - holder.rest + u64::from(holder.weight);
+            let count = units.iter().take_while(|unit| **unit < end).count();
+            shares.push((holder.member.key, count));
+            units = &units[count..];
+        }
+        shares
     }
 
     /// A spot that has the largest weight, and that weight.

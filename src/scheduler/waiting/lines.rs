@@ -7,6 +7,7 @@
 
 use crate::tables::{ExecutionKey, FifoKey, KindKey, PeerKey, Slab};
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 /// A line with fewer void entries is not worth sifting.
 const SIFT_MIN: u32 = 64;
@@ -205,6 +206,48 @@ impl Lines {
         if row.live == 0 {
             self.idle += 1;
             row.clear();
+        }
+    }
+
+    /// Takes out the first executions, so many at most and each as long as it `goes`; void entries before them are dropped.
+    pub(crate) fn take(
+        &mut self,
+        line: FifoKey,
+        most: usize,
+        stands: impl Fn(Entry) -> Option<u64>,
+        mut goes: impl FnMut(u64, ExecutionKey) -> bool,
+        taken: &mut Vec<ExecutionKey>,
+    ) {
+        while taken.len() < most {
+            if !self.rows[line].returned.is_empty() {
+                // Some have come back to their places: which is first is found one by one.
+                let Some((sequence, execution)) = self.first(line, &stands) else { return };
+                if !goes(sequence, execution) {
+                    return;
+                }
+                self.pop(line, sequence, execution);
+                taken.push(execution);
+                continue;
+            }
+            let row = &mut self.rows[line];
+            let before = taken.len();
+            while taken.len() < most
+                && let Some(&entry) = row.fresh.front()
+            {
+                match stands(entry) {
+                    Some(sequence) if !goes(sequence, entry.0) => break,
+                    Some(_) => taken.push(entry.0),
+                    None => row.void -= 1,
+                }
+                row.fresh.pop_front();
+            }
+            let gone = u32::try_from(taken.len() - before).expect("no more than there were");
+            row.live -= gone;
+            if gone > 0 && row.live == 0 {
+                self.idle += 1;
+                row.clear();
+            }
+            return;
         }
     }
 

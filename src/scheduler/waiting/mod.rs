@@ -7,7 +7,7 @@ mod lines;
 mod pool;
 mod pools;
 
-pub(crate) use classes::{Classes, Member, Spot};
+pub(crate) use classes::{Holder, Member, Spot};
 pub(crate) use kind_set::KindSet;
 #[cfg(test)]
 pub(crate) use lines::Entry;

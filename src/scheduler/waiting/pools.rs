@@ -154,9 +154,9 @@ impl Pools {
         }
     }
 
-    /// A worker took a slot for a range: so much is clear before the others are looked at.
-    pub(crate) fn took(&mut self, pool: PoolKey, spot: Spot, range: usize) {
-        self.rows[pool].workers.took(spot, range);
+    /// A worker took so many slots for a range: so much is clear before the others are looked at.
+    pub(crate) fn took(&mut self, pool: PoolKey, spot: Spot, range: usize, slots: u32) {
+        self.rows[pool].workers.took(spot, range, slots);
     }
 
     /// Something may be dispatched here.

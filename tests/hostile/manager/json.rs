@@ -4,7 +4,7 @@
 use super::tests::house::House;
 use super::text::Json;
 use crate::hostile::input::Input;
-use proletariat_protocol::{JobId, Payload};
+use proletariat_protocol::{JobId, JobOptions, Payload};
 use proletariat_scheduler::{Config, Event};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub(super) fn run(
             Happening::Submits => {
                 let client = house.native_peer("native");
                 let payloads = std::iter::once(Payload::from_static(b"\xff\x00")).collect();
-                let (first, options) = (JobId(submitted), Box::default());
+                let (first, options) = (JobId(submitted), &JobOptions::default());
                 house.tell(Event::Submitted { client, first, options, payloads });
                 submitted += 1;
             }

@@ -5,6 +5,7 @@ use crate::formula::{Mode, may_enter, range_of, ranges};
 use proletariat_protocol::{AssignmentId, Kinds, PeerId, Time};
 use proletariat_scheduler::{Action, Assign, OutboxLevel};
 use std::cmp::Reverse;
+use std::time::Duration;
 
 impl Model {
     /// What each range of a worker is guaranteed and holds, ranges of an earlier offer included.
@@ -101,9 +102,9 @@ impl Model {
             left: (peer.level == OutboxLevel::Clear).then_some(self.now),
             burst: self.burst,
             started: None,
-            limit: assign.run_limit,
+            limit: millis(assign.run_limit_ms),
             moved: false,
-            told: assign.run_limit,
+            told: millis(assign.run_limit_ms),
             chunks: false,
         });
         self.assigned(place, assign.assignment);
@@ -122,6 +123,7 @@ impl Model {
         let jobs = || execution.jobs.iter().map(|job| &self.jobs[job]);
         let rest: Option<Vec<Time>> = jobs().map(|job| job.total).collect();
         let rest = rest.map(|ends| ends.into_iter().max().expect("somebody waits").since(self.now));
+        let rest_ms = rest.map_or(0, |rest| rest.as_micros().div_ceil(1_000).max(1));
         let limit = self.run_limit(execution, Time::NEVER);
         let says = [
             ("attempt", u64::from(assign.attempt), u64::from(execution.losses) + 1),
@@ -135,8 +137,8 @@ impl Model {
         if jobs().any(|job| job.options.stream) && !assign.stream {
             return Err("somebody wants data".into());
         }
-        if assign.run_limit != limit
-            || assign.rest != rest
+        if millis(assign.run_limit_ms) != limit
+            || u128::from(assign.rest_ms) != rest_ms
             || assign.kind.as_deref() != execution.kind.as_deref()
         {
             return Err(format!("limit {limit:?}, rest {rest:?}, kind {:?} were right", execution.kind));
@@ -158,4 +160,9 @@ impl Model {
             }
         }
     }
+}
+
+/// A limit in milliseconds, of which 0 is none.
+fn millis(limit: u32) -> Option<Duration> {
+    (limit > 0).then(|| Duration::from_millis(u64::from(limit)))
 }

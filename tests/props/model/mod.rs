@@ -86,7 +86,7 @@ impl Model {
             Event::Joined(joined) => self.joined(joined),
             Event::Left { peer } => self.left(peer),
             Event::Submitted { client, first, options, payloads } => {
-                self.submitted(client, first, *options, payloads);
+                self.submitted(client, first, options.clone(), payloads);
             }
             Event::Aborted { client, first, count } => self.aborted(client, first, count),
             Event::Credited { client, job, bytes } => self.credited((client, job), bytes),

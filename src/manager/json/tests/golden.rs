@@ -6,7 +6,7 @@
 
 use super::house::House;
 use proletariat_protocol::message::ManagerMessage;
-use proletariat_protocol::{ErrorCode, JobId, Payload};
+use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload};
 use proletariat_scheduler::{Config, Event};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,12 @@ fn happens(house: &mut House, happening: &str) {
                 house.native_peer(name),
                 std::iter::once(Payload::copy_from_slice(job.as_bytes())).collect(),
             );
-            house.tell(Event::Submitted { client, first: JobId(0), options: Box::default(), payloads });
+            house.tell(Event::Submitted {
+                client,
+                first: JobId(0),
+                options: &JobOptions::default(),
+                payloads,
+            });
         }
         ["too-large", name, bytes] => house.too_large(name, bytes.parse().unwrap()),
         _ => panic!("{happening}"),

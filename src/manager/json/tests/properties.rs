@@ -5,7 +5,7 @@
 use super::super::FRAME_BYTES_MAX;
 use super::super::hostile::{Happening, run};
 use super::house::House;
-use proletariat_protocol::{JobId, Payload};
+use proletariat_protocol::{JobId, JobOptions, Payload};
 use proletariat_scheduler::{Config, Event};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -210,7 +210,12 @@ fn no_frame_is_over_the_limit() {
     let most = Payload::from(vec![b'7'; FRAME_BYTES_MAX]);
     let payloads = [most, Payload::from(vec![0xff; FRAME_BYTES_MAX])].into_iter().collect();
     house.hear("v", br#"{"command":"offer","slots":5}"#);
-    house.tell(Event::Submitted { client: native, first: JobId(0), options: Box::default(), payloads });
+    house.tell(Event::Submitted {
+        client: native,
+        first: JobId(0),
+        options: &JobOptions::default(),
+        payloads,
+    });
     assert!(house.turn().iter().all(|(_, text)| !text.contains(r#""args""#)));
     assert_eq!(house.native.len(), 2, "both end, with the reason");
 }

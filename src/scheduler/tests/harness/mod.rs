@@ -95,7 +95,7 @@ impl World {
         let first = JobId(*next);
         *next += payloads.len() as u64;
         let payloads = payloads.iter().map(|text| Payload::from_static(text.as_bytes())).collect();
-        self.tell(Event::Submitted { client, first, options: Box::new(options), payloads });
+        self.tell(Event::Submitted { client, first, options: &options, payloads });
     }
 
     pub(crate) fn abort(&mut self, client: PeerId, first: u64, count: u64) {

@@ -2,6 +2,7 @@ use super::*;
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use proptest::prelude::*;
+use rand::SeedableRng;
 
 /// The same, the plain way: each worker's bounds and weights.
 type Plain = BTreeMap<Spot, (Vec<u32>, Vec<u32>)>;
@@ -27,15 +28,30 @@ fn compare(classes: &Classes, plain: &Plain, priority: u32) -> Result<(), TestCa
     // Each unit of weight is somebody's, and each has as many as its weight.
     let mut units: BTreeMap<Spot, u32> = BTreeMap::new();
     for at in 0..total {
-        let (spot, member, weight) = classes.draw(priority, |_| at).expect("there is some");
+        let Holder { spot, member, weight, rest } = classes.draw(priority, |_| at).expect("there is some");
         prop_assert_eq!(classes.member(spot), Some(member));
         prop_assert_eq!(classes.weight(priority, spot), weight);
-        *units.entry(spot).or_default() += 1;
+        let before = units.entry(spot).or_default();
+        prop_assert_eq!(rest, u64::from(*before), "the units of a worker lie one after the other");
+        *before += 1;
     }
     if total == 0 {
-        prop_assert_eq!(classes.draw(priority, |_| 0), None);
+        prop_assert!(classes.draw(priority, |_| 0).is_none());
     }
     prop_assert_eq!(units, open.iter().copied().collect::<BTreeMap<_, _>>());
+    // Who gets a share has as much, nobody gets two, and all that is drawn is shared out.
+    let left = |spot: &Spot| (classes.member(*spot).expect("it is here").key, weight(plain, priority, *spot));
+    let left: BTreeMap<PeerKey, u32> = open.iter().map(|(spot, _)| left(spot)).collect();
+    let mut random = Random::seed_from_u64(total);
+    for (draws, all) in [(total as usize / 2, false), (total as usize, true)] {
+        let shares = classes.share(priority, draws, &mut random);
+        prop_assert_eq!(shares.iter().map(|(_, share)| share).sum::<usize>(), draws);
+        let mut whole = left.clone();
+        for (worker, share) in shares {
+            let has = whole.remove(&worker).expect("a share of its own for who has weight");
+            prop_assert!((1..=has as usize).contains(&share) && (!all || share == has as usize));
+        }
+    }
     // The round comes by each once, in order.
     let mut round = Vec::new();
     let mut last = None;
@@ -103,8 +119,8 @@ proptest! {
                     let before = core::mem::replace(&mut weights[range], weight);
                     prop_assert_eq!(classes.weigh(spot, weights), weight > before);
                     if weights[range] > 1 {
-                        classes.took(spot, range);
-                        weights[range] -= 1;
+                        classes.took(spot, range, weights[range] - 1);
+                        weights[range] = 1;
                     }
                 }
                 Change::Leave(_) | Change::Set(..) => {}

@@ -1,4 +1,5 @@
 use super::*;
+use alloc::vec;
 
 fn key(priority: u32) -> LineKey {
     LineKey { owner: PeerKey(0), kind: KindKey(0), priority }
@@ -86,4 +87,39 @@ fn what_is_void_goes_with_the_last_that_stands() {
     lines.pop(line, 0, ExecutionKey(0));
     assert_eq!(lines.entries(line).count(), 0);
     lines.audit();
+}
+
+/// What `first` and `pop` take out one by one, `take` takes at once.
+#[test]
+fn many_are_taken_as_one_by_one() {
+    for (returned, void) in [(0..0, 99..99), (0..0, 2..4), (30..32, 0..1), (30..34, 99..99), (0..0, 0..10)] {
+        for (most, until) in [(0, 50), (1, 50), (4, 50), (20, 6), (20, 50), (5, 31)] {
+            let stands = |(_, ticket): Entry| (!void.contains(&ticket)).then_some(u64::from(ticket));
+            let [mut at_once, mut one_by_one] = [0, 1].map(|_| {
+                let mut lines = Lines::new();
+                let line = lines.open(key(0), false);
+                put(&mut lines, line, 0..10);
+                void.clone().filter(|n| *n < 10).for_each(|_| lines.voided(line, stands));
+                returned.clone().for_each(|n| lines.put_back(line, n.into(), (ExecutionKey(n), n)));
+                (lines, line)
+            });
+            let mut taken = vec![ExecutionKey(77)];
+            let (lines, line) = &mut at_once;
+            lines.take(*line, most + 1, stands, |sequence, _| sequence < until, &mut taken);
+            lines.audit();
+            let (others, other) = &mut one_by_one;
+            let mut expected = vec![ExecutionKey(77)];
+            while expected.len() < most + 1
+                && let Some((sequence, execution)) = others.first(*other, stands)
+                && sequence < until
+            {
+                others.pop(*other, sequence, execution);
+                expected.push(execution);
+            }
+            assert_eq!(taken, expected, "{returned:?} came back, {void:?} are void: {most} below {until}");
+            let rest = (lines.first(*line, stands), lines.line(*line).live);
+            assert_eq!(rest, (others.first(*other, stands), others.line(*other).live));
+            lines.audit();
+        }
+    }
 }
