@@ -182,6 +182,9 @@ impl Driver {
         let mut sink = |message: PeerMessage, mut tail: crate::net::Tail<'_>| {
             #[cfg(test)]
             faults::hear(&message);
+            if let PeerMessage::Finished { runs } = &message {
+                scheduler.look_ahead(runs.iter().map(|run| run.assignment));
+            }
             let heard = translate::hear(speaker, message, &mut tail, &mut |event| {
                 vital(|| {
                     #[cfg(test)]

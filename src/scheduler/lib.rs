@@ -33,6 +33,7 @@ mod streams;
 mod submission;
 mod waits;
 
+mod ahead;
 mod aside;
 mod assigning;
 mod dispatch;

@@ -7,7 +7,9 @@
 mod harness;
 
 use harness::World;
-use proletariat_protocol::{HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult};
+use proletariat_protocol::{
+    AssignmentId, HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult,
+};
 use proletariat_scheduler::{Action, Assign, Config, Event};
 use std::time::{Duration, Instant};
 
@@ -118,4 +120,24 @@ fn executions_that_avoid_a_worker_come_back_one_by_one() {
         }
         begin.elapsed()
     });
+}
+
+#[test]
+fn looking_ahead_changes_nothing() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(5_000)));
+    submit(&mut world, client, 0, 6_000, &JobOptions::default());
+    let runs: Vec<AssignmentId> = assigned(&poll(&mut world)).iter().map(|run| run.assignment).collect();
+    assert_eq!(runs.len(), 5_000);
+    let before = world.scheduler.status(world.now);
+    let unknown = [0, 4_999, 5_000, u64::MAX].map(AssignmentId);
+    world.scheduler.look_ahead(runs.iter().copied().rev().chain(unknown));
+    assert_eq!(format!("{:?}", world.scheduler.status(world.now)), format!("{before:?}"));
+    world.scheduler.audit();
+    for assignment in runs {
+        let payload = Payload::new().into();
+        tell(&mut world, Event::Finished { worker, assignment, result: WorkResult::Done, payload });
+    }
+    assert_eq!(assigned(&poll(&mut world)).len(), 1_000);
+    world.scheduler.audit();
 }
