@@ -183,7 +183,7 @@ impl Driver {
             #[cfg(test)]
             faults::hear(&message);
             if let PeerMessage::Finished { runs } = &message {
-                scheduler.look_ahead(runs.iter().map(|run| run.assignment));
+                vital(|| scheduler.look_ahead(runs.iter().map(|run| run.assignment)));
             }
             let heard = translate::hear(speaker, message, &mut tail, &mut |event| {
                 vital(|| {

@@ -8,7 +8,8 @@ use core::iter;
 use core::time::Duration;
 use proletariat_protocol::{AssignmentId, ErrorCode, JobId, MessageId, Payload, PeerId};
 
-/// Something to do, in this order for each connection. All of one `poll` belong together: what is for a connection is written at once.
+/// Something to do, in this order for each client and for each worker. All of one `poll` belong together: what is for one of them is
+/// written at once.
 ///
 /// `P` is how the payloads of executions and results stand in it: themselves, or the [`Parcel`]s that name them.
 #[derive(Clone, Debug)]

@@ -11,6 +11,8 @@ use rand::RngExt;
 
 /// So many are gathered at most.
 const BATCH_MAX: usize = 1_024;
+/// So many slots are drawn at once: each draw looks at those before it.
+const DRAWN_MAX: usize = 64;
 
 /// Executions that have left their lines, and have no worker yet.
 #[derive(Debug, Default)]
@@ -61,9 +63,9 @@ impl Scheduler {
         let Some((pool, priority)) = self.burst.batch.place.take() else { return };
         let mut executions = core::mem::take(&mut self.burst.batch.executions);
         self.look_ahead_at_payloads(&executions);
-        let mut rest = &executions[..];
         if core::mem::take(&mut self.burst.batch.fills) {
             // Who is drawn gets as much as it can take.
+            let mut rest = &executions[..];
             while !rest.is_empty() {
                 let Self { pools, random, .. } = self;
                 let workers = &pools.pool(pool).workers;
@@ -75,15 +77,21 @@ impl Scheduler {
             }
         } else {
             // Each gets a slot that is drawn among all.
-            let Self { pools, random, .. } = self;
-            let shares = pools.pool(pool).workers.share(priority, rest.len(), random);
-            for (worker, count) in shares {
-                let (its, others) = rest.split_at(count);
-                self.assign_all(now, its, worker);
-                rest = others;
+            for portion in executions.chunks(DRAWN_MAX) {
+                self.draw_for(now, portion, pool, priority);
             }
         }
         executions.clear();
         self.burst.batch.executions = executions;
+    }
+
+    fn draw_for(&mut self, now: Time, executions: &[ExecutionKey], pool: PoolKey, priority: u32) {
+        let Self { pools, random, .. } = self;
+        let mut rest = executions;
+        for (worker, count) in pools.pool(pool).workers.share(priority, executions.len(), random) {
+            let (its, others) = rest.split_at(count);
+            self.assign_all(now, its, worker);
+            rest = others;
+        }
     }
 }
