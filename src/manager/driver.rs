@@ -295,7 +295,7 @@ impl Driver {
         let mut actions = mem::take(&mut self.actions);
         self.scheduler.decide(now, &mut actions);
         self.carry_out(actions.iter().filter(|action| !may_wait(action)), now);
-        self.flush_touched(now);
+        self.flush_first(now);
         self.carry_out(actions.iter().filter(|action| may_wait(action)), now);
         actions.clear();
         self.scheduler.settle();

@@ -109,6 +109,22 @@ impl Driver {
         }
     }
 
+    /// Writes the connections that got something so far, but for those that speak JSON: their answers tell what became of jobs in
+    /// this step, and that is not known yet.
+    pub(super) fn flush_first(&mut self, now: Time) {
+        let mut later = Vec::new();
+        let connections = &mut self.connections;
+        self.touched.retain(|place| {
+            let speaks_json = connections.at(*place).is_some_and(|session| session.json.is_some());
+            if speaks_json {
+                later.push(*place);
+            }
+            !speaks_json
+        });
+        self.flush_touched(now);
+        self.touched.append(&mut later);
+    }
+
     /// Writes each connection that got something once.
     pub(super) fn flush_touched(&mut self, now: Time) {
         let mut touched = mem::take(&mut self.touched);
