@@ -284,3 +284,18 @@ fn who_asks_for_more_than_it_reads_is_sent_away() {
     other.say(&json!({"command": "status"}));
     assert_eq!(other.hear()["workers"].as_array().unwrap().len(), 40);
 }
+
+/// The answer is made when the connection is written, which is when the jobs have ended, also where a worker is told to stop in the
+/// same step.
+#[test]
+fn the_answer_to_an_abort_names_the_jobs_that_it_ended() {
+    let manager = builder().start().unwrap();
+    let address = manager.local_addr();
+    let (mut worker, mut client) = (Json::worker(address, 1), Json::connect(address));
+    client.say(&json!({"command": "push", "rid": "r", "work": ["runs", "waits"]}));
+    let ids = client.hear_of("push")["work"].clone();
+    assert_eq!(ids.as_array().unwrap().len(), 2);
+    worker.hear_of("push");
+    client.say(&json!({"command": "abort", "work": ids}));
+    assert_eq!(client.hear_of("abort")["work"], ids);
+}
