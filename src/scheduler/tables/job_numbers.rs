@@ -1,13 +1,18 @@
 //! A client's job numbers → rows of the job table.
 //!
-//! A session counts its jobs without gaps, so the table is dense: pages of 256 numbers, 4 bytes each. A page goes when its last
-//! job is answered, but for the newest one: the next job needs it.
+//! A session counts its jobs without gaps, so the table is dense: pages of 256 numbers, 4 bytes each, in books of 64 pages. A page
+//! goes when its last job is answered, but for the newest one: the next job needs it. Urgent jobs overtake others, so that those may
+//! lie on many pages; nearly always all of them are in the newest book, and found without a search.
 
 use super::JobKey;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 const PAGE: u64 = 256;
+const BOOK: u64 = 64;
+
+/// The number of a page, counted over all books.
+type PageNumber = u64;
 
 #[derive(Debug)]
 struct Page {
@@ -19,17 +24,44 @@ impl Page {
     fn new() -> Self {
         Self { keys: Box::new([JobKey::NONE; PAGE as usize]), live: 0 }
     }
+
+    /// The first open job with a number from `from` on and below `end`, both on this page but that `end` may be the first of the next.
+    fn next(&self, from: u64, end: u64) -> Option<(u64, JobKey)> {
+        let places = &self.keys[(from % PAGE) as usize..=((end - 1) % PAGE) as usize];
+        let place = places.iter().position(|key| !key.is_none())?;
+        Some((from + place as u64, places[place]))
+    }
+}
+
+#[derive(Debug)]
+struct Book {
+    pages: Box<[Option<Page>; BOOK as usize]>,
+}
+
+impl Book {
+    fn new() -> Self {
+        Self { pages: Box::new([const { None }; BOOK as usize]) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pages.iter().all(Option::is_none)
+    }
+
+    /// Which is the first of its pages from this place on.
+    fn first_from(&self, place: usize) -> Option<usize> {
+        Some(place + self.pages[place..].iter().position(Option::is_some)?)
+    }
 }
 
 /// The open jobs of one client session, by number.
 #[derive(Debug, Default)]
 pub(crate) struct JobNumbers {
-    /// Pages before the newest.
-    older: BTreeMap<u64, Page>,
+    /// Books before the newest; none of them is empty.
+    older: BTreeMap<u64, Book>,
     /// Where nearly every new job goes.
-    newest: Option<Page>,
-    /// The number of the newest page.
-    newest_at: u64,
+    newest: Option<Book>,
+    /// The page with the highest number that there was; it is in the newest book.
+    newest_page: PageNumber,
     live: u64,
 }
 
@@ -40,14 +72,15 @@ impl JobNumbers {
 
     pub(crate) fn insert(&mut self, number: u64, key: JobKey) {
         let at = number / PAGE;
-        if at > self.newest_at {
+        if at > self.newest_page {
             self.turn_to(at);
         }
-        let page = if at == self.newest_at {
-            self.newest.get_or_insert_with(Page::new)
+        let book = if at / BOOK == self.newest_page / BOOK {
+            self.newest.get_or_insert_with(Book::new)
         } else {
-            self.older.entry(at).or_insert_with(Page::new)
+            self.older.entry(at / BOOK).or_insert_with(Book::new)
         };
+        let page = book.pages[(at % BOOK) as usize].get_or_insert_with(Page::new);
         let place = &mut page.keys[(number % PAGE) as usize];
         assert!(place.is_none(), "a job number is used once");
         *place = key;
@@ -55,11 +88,14 @@ impl JobNumbers {
         self.live += 1;
     }
 
-    fn turn_to(&mut self, at: u64) {
-        if let Some(page) = self.newest.take().filter(|page| page.live > 0) {
-            self.older.insert(self.newest_at, page);
+    fn turn_to(&mut self, at: PageNumber) {
+        self.shrink();
+        if at / BOOK != self.newest_page / BOOK
+            && let Some(book) = self.newest.take()
+        {
+            self.older.insert(self.newest_page / BOOK, book);
         }
-        self.newest_at = at;
+        self.newest_page = at;
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<JobKey> {
@@ -69,49 +105,62 @@ impl JobNumbers {
 
     pub(crate) fn remove(&mut self, number: u64) {
         let at = number / PAGE;
-        let page = if at == self.newest_at { self.newest.as_mut() } else { self.older.get_mut(&at) };
-        let page = page.expect("an open job has its page");
-        let place = &mut page.keys[(number % PAGE) as usize];
-        assert!(!place.is_none(), "an open job has its number");
-        *place = JobKey::NONE;
+        let is_newest = at / BOOK == self.newest_page / BOOK;
+        let book = if is_newest { self.newest.as_mut() } else { self.older.get_mut(&(at / BOOK)) };
+        let place = &mut book.expect("an open job has its book").pages[(at % BOOK) as usize];
+        let page = place.as_mut().expect("an open job has its page");
+        let key = &mut page.keys[(number % PAGE) as usize];
+        assert!(!key.is_none(), "an open job has its number");
+        *key = JobKey::NONE;
         page.live -= 1;
         self.live -= 1;
-        if page.live == 0 && at != self.newest_at {
-            self.older.remove(&at);
+        if page.live == 0 && at != self.newest_page {
+            *place = None;
+            if !is_newest && self.older.get(&(at / BOOK)).is_some_and(Book::is_empty) {
+                self.older.remove(&(at / BOOK));
+            }
         }
     }
 
     /// Gives the newest page back too, if it is empty.
     pub(crate) fn shrink(&mut self) {
-        self.newest.take_if(|page| page.live == 0);
+        let Some(book) = &mut self.newest else { return };
+        book.pages[(self.newest_page % BOOK) as usize].take_if(|page| page.live == 0);
+        self.newest.take_if(|book| book.is_empty());
     }
 
     /// The first open job with a number from `from` on and below `end`.
     pub(crate) fn next(&self, from: u64, end: u64) -> Option<(u64, JobKey)> {
-        let (mut from, mut page) = (from, self.page(from / PAGE));
+        let (mut from, mut at) = (from, from / PAGE);
         while from < end {
-            let at = from / PAGE;
-            let behind = end.min((at + 1).saturating_mul(PAGE));
-            if let Some(page) = page {
-                let places = &page.keys[(from % PAGE) as usize..=((behind - 1) % PAGE) as usize];
-                if let Some(place) = places.iter().position(|key| !key.is_none()) {
-                    return Some((from + place as u64, places[place]));
-                }
+            let found = self.page(at).and_then(|page| page.next(from, end.min((at + 1).saturating_mul(PAGE))));
+            if found.is_some() {
+                return found;
             }
-            if behind == end {
-                break;
-            }
-            // The first job of a later page.
-            let older = self.older.range(at + 1..).next().map(|(at, page)| (*at, page));
-            let newest = self.newest.as_ref().map(|page| (self.newest_at, page));
-            let (next, its) = older.or(newest.filter(|(newest, _)| *newest > at))?;
-            (from, page) = (next * PAGE, Some(its));
+            at = self.first_page(at + 1)?;
+            from = at * PAGE;
         }
         None
     }
 
-    fn page(&self, at: u64) -> Option<&Page> {
-        if at == self.newest_at { self.newest.as_ref() } else { self.older.get(&at) }
+    fn page(&self, at: PageNumber) -> Option<&Page> {
+        self.book(at / BOOK)?.pages[(at % BOOK) as usize].as_ref()
+    }
+
+    fn book(&self, number: u64) -> Option<&Book> {
+        if number == self.newest_page / BOOK { self.newest.as_ref() } else { self.older.get(&number) }
+    }
+
+    /// The first page that there is from this number on.
+    fn first_page(&self, at: PageNumber) -> Option<PageNumber> {
+        let (number, place) = (at / BOOK, (at % BOOK) as usize);
+        if let Some(place) = self.book(number).and_then(|book| book.first_from(place)) {
+            return Some(number * BOOK + place as u64);
+        }
+        let older = self.older.range(number + 1..).next().map(|(number, book)| (*number, book));
+        let newest = self.newest.as_ref().map(|book| (self.newest_page / BOOK, book));
+        let (next, book) = older.or(newest.filter(|(newest, _)| *newest > number))?;
+        Some(next * BOOK + book.first_from(0)? as u64)
     }
 }
 
@@ -119,10 +168,14 @@ impl JobNumbers {
 mod tests {
     use super::*;
     use alloc::vec::Vec;
+    use proptest::prelude::*;
 
-    fn pages(numbers: &JobNumbers) -> Vec<u64> {
-        let newest = numbers.newest.iter().map(|_| numbers.newest_at);
-        numbers.older.keys().copied().chain(newest).collect()
+    fn pages(numbers: &JobNumbers) -> Vec<PageNumber> {
+        let mut pages: Vec<PageNumber> = Vec::new();
+        while let Some(page) = numbers.first_page(pages.last().map_or(0, |last| last + 1)) {
+            pages.push(page);
+        }
+        pages
     }
 
     #[test]
@@ -160,5 +213,40 @@ mod tests {
         assert_eq!(pages(&numbers), [3]);
         numbers.remove(1_000);
         assert_eq!((pages(&numbers).len(), numbers.len()), (0, 0));
+    }
+
+    proptest! {
+        /// Numbers over many books, with gaps, that go in any order.
+        #[test]
+        fn agrees_with_a_plain_list(steps in proptest::collection::vec((0_u64..40_000, 0_usize..3, 0_usize..1_000), 1..200)) {
+            let (mut numbers, mut list) = (JobNumbers::default(), BTreeMap::new());
+            let (mut last, mut newest) = (0, 0);
+            for (gap, removed, which) in steps {
+                last += gap;
+                numbers.insert(last, JobKey(list.len() as u32));
+                list.insert(last, JobKey(list.len() as u32));
+                newest = newest.max(last / PAGE);
+                last += 1;
+                for _ in 0..removed.min(list.len()) {
+                    let number = *list.keys().nth(which % list.len()).expect("below their number");
+                    list.remove(&number);
+                    numbers.remove(number);
+                }
+                prop_assert_eq!(numbers.len(), list.len() as u64);
+                let mut expected: Vec<PageNumber> =
+                    list.keys().map(|number| number / PAGE).chain([newest]).collect();
+                expected.dedup();
+                prop_assert_eq!(pages(&numbers), expected);
+                for from in [0, last / 2, last - 1, last.min(which as u64)] {
+                    let next = list.range(from..last).next().map(|(number, key)| (*number, *key));
+                    prop_assert_eq!(numbers.next(from, last), next);
+                    prop_assert_eq!(numbers.get(from), list.get(&from).copied());
+                }
+            }
+            numbers.shrink();
+            list.keys().for_each(|number| numbers.remove(*number));
+            numbers.shrink();
+            prop_assert!(numbers.newest.is_none() && numbers.older.is_empty());
+        }
     }
 }
