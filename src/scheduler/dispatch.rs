@@ -43,7 +43,7 @@ struct Turn {
 impl Turn {
     /// Whether an execution of the line comes before what other lines have.
     fn goes_first(&self, sequence: u64) -> bool {
-        self.rival.is_none_or(|rival| Head { sequence, ..self.head } < rival)
+        self.rival.is_none_or(|rival| Head::new(self.head.priority(), sequence, self.head.line()) < rival)
     }
 }
 
@@ -64,7 +64,7 @@ impl Scheduler {
         // What was taken since may have changed what is best in a pool, unless that was found after it.
         let (mut changed, mut found) = (false, None);
         while let Some(Reverse((head, pool))) = heads.pop() {
-            if !self.joins_batch(pool, head.priority.0) {
+            if !self.joins_batch(pool, head.priority()) {
                 self.place_batch(now);
                 (changed, found) = (true, None);
             }
@@ -94,7 +94,7 @@ impl Scheduler {
     ) -> Option<Head> {
         let mut rival = self.pools.pool(pool).next_as_urgent(own);
         let mut same: SmallVec<[PoolKey; 8]> = SmallVec::new();
-        while let Some(Reverse((_, pool))) = heads.peek().filter(|top| top.0.0.line == own.line) {
+        while let Some(Reverse((_, pool))) = heads.peek().filter(|top| top.0.0.line() == own.line()) {
             let theirs = self.pools.get(*pool).and_then(|pool| pool.next_as_urgent(own));
             rival = rival.into_iter().chain(theirs).min();
             same.push(*pool);
@@ -108,20 +108,20 @@ impl Scheduler {
     /// Dispatches from one line as long as its first execution goes before `rival`, the best of all others, and the pool has
     /// room for it. The pools learn of the line's new head once, at the end.
     fn dispatch_line(&mut self, now: Time, pool: PoolKey, head: Head, rival: Option<Head>) {
-        let key = self.lines.line(head.line).key;
+        let key = self.lines.line(head.line()).key;
         let serving = self.pools.serving(key.kind);
         let turn = Turn { now, head, rival };
         let kind_bytes = self.kinds.name(key.kind).map_or(0, |name| name.len() as u64);
         let (mut jobs, mut bytes) = (0, 0);
         let gathers = !key.owner.is_none() && serving.len() == 1 && self.selector.draws_by_room();
-        let mut first = self.first_of(head.line);
+        let mut first = self.first_of(head.line());
         while let Some((sequence, execution)) = first {
-            let room = self.room_beside_batch(pool, head.priority.0);
+            let room = self.room_beside_batch(pool, head.priority());
             if room == 0 || !turn.goes_first(sequence) {
                 break;
             }
             if gathers && self.aside.avoided(now, execution).is_empty() {
-                let waiting = self.lines.line(head.line).live;
+                let waiting = self.lines.line(head.line()).live;
                 self.gather(now, (pool, key.priority), (room, waiting.into()), |machine, most, taken| {
                     let before = taken.len();
                     bytes += machine.take_first(&turn, most, taken);
@@ -129,7 +129,7 @@ impl Scheduler {
                 });
             } else {
                 self.place_batch(now);
-                self.lines.pop(head.line, sequence, execution);
+                self.lines.pop(head.line(), sequence, execution);
                 if key.owner.is_none() {
                     self.dispatch_shared(now, &serving, execution);
                 } else if let Some(payload_bytes) = self.dispatch_one(now, &serving, execution) {
@@ -137,11 +137,11 @@ impl Scheduler {
                     bytes += payload_bytes;
                 }
             }
-            first = self.first_of(head.line);
+            first = self.first_of(head.line());
         }
         self.count_no_longer(key.owner, jobs, bytes + jobs * kind_bytes);
-        self.set_head(head.line, first);
-        self.close_line(head.line, false);
+        self.set_head(head.line(), first.map(|(sequence, _)| sequence));
+        self.close_line(head.line(), false);
     }
 
     /// Takes the first executions out of a line, until the list is so long: those that go before the rival and avoid nobody. Tells
@@ -155,7 +155,7 @@ impl Scheduler {
             bytes += if goes { work[execution].payload.len() as u64 } else { 0 };
             goes
         };
-        lines.take(turn.head.line, most, stands, goes, taken);
+        lines.take(turn.head.line(), most, stands, goes, taken);
         bytes
     }
 

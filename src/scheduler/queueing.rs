@@ -8,7 +8,6 @@ use crate::tables::{ExecutionKey, FifoKey, JobKey, PeerKey, PoolKey};
 use crate::waiting::{Head, LineKey};
 use crate::work::Work;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::time::Duration;
 use proletariat_protocol::Time;
 
@@ -79,7 +78,7 @@ impl Scheduler {
     /// Tells the pools what the first of a line is now.
     pub(crate) fn sync_head(&mut self, line: FifoKey) {
         let first = self.first_of(line);
-        self.set_head(line, first);
+        self.set_head(line, first.map(|(sequence, _)| sequence));
     }
 
     /// The first execution of a line, and its sequence.
@@ -88,14 +87,14 @@ impl Scheduler {
         lines.first(line, |entry| stands(work, similar, entry))
     }
 
-    /// Tells the pools that this is the first of a line now.
-    pub(crate) fn set_head(&mut self, line: FifoKey, first: Option<(u64, ExecutionKey)>) {
+    /// Tells the pools the sequence of the first of a line.
+    pub(crate) fn set_head(&mut self, line: FifoKey, first: Option<u64>) {
         let row = self.lines.line_mut(line);
-        let new = first.map(|(sequence, _)| sequence).filter(|_| !row.detached);
+        let new = first.filter(|_| !row.detached);
         let old = core::mem::replace(&mut row.head, new);
         let key = row.key;
         if old != new {
-            let head = |sequence| Head { priority: Reverse(key.priority), sequence, line };
+            let head = |sequence| Head::new(key.priority, sequence, line);
             self.pools.set_head(key.kind, old.map(head), new.map(head));
         }
     }
@@ -132,7 +131,7 @@ impl Scheduler {
         let Self { lines, pools, .. } = self;
         for (line, row) in lines.iter() {
             if let Some(sequence) = row.head.filter(|_| pools.pool(pool).kinds().takes(row.key.kind)) {
-                let head = Head { priority: Reverse(row.key.priority), sequence, line };
+                let head = Head::new(row.key.priority, sequence, line);
                 pools.set_head_in(pool, None, Some(head));
             }
         }

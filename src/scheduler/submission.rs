@@ -154,6 +154,7 @@ impl Scheduler {
         let Self { work, payloads: store, lines, peers, counts, burst, .. } = self;
         let peer = &mut peers[client];
         let (jobs, mut number) = (payloads.len() as u64, first.0);
+        let begin = counts.sequence + 1;
         lines.extend(line, |entries| {
             for payload in payloads.iter() {
                 counts.tickets = counts.tickets.wrapping_add(1);
@@ -177,8 +178,9 @@ impl Scheduler {
         let kind_bytes = self.kinds.name(kind).map_or(0, |name| name.len());
         self.counts.queued_bytes += payloads.bytes() as u64 + jobs * kind_bytes as u64;
         self.kinds.retain_often(kind, jobs);
-        if self.lines.line(line).head.is_none() {
-            self.sync_head(line);
+        // The line was empty, or nothing of it is dispatched.
+        if jobs > 0 && self.lines.line(line).head.is_none() {
+            self.set_head(line, Some(begin));
         }
     }
 
