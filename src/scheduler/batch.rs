@@ -62,7 +62,6 @@ impl Scheduler {
     pub(crate) fn place_batch(&mut self, now: Time) {
         let Some((pool, priority)) = self.burst.batch.place.take() else { return };
         let mut executions = core::mem::take(&mut self.burst.batch.executions);
-        self.look_ahead_at_payloads(&executions);
         if core::mem::take(&mut self.burst.batch.fills) {
             // Who is drawn gets as much as it can take.
             let mut rest = &executions[..];

@@ -142,6 +142,9 @@ impl Scheduler {
         self.count_no_longer(key.owner, jobs, bytes + jobs * kind_bytes);
         self.set_head(head.line(), first.map(|(sequence, _)| sequence));
         self.close_line(head.line(), false);
+        if first.is_some() {
+            self.look_ahead_in_line(head.line(), key.owner, jobs as usize);
+        }
     }
 
     /// Takes the first executions out of a line, until the list is so long: those that go before the rival and avoid nobody. Tells

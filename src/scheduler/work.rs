@@ -88,6 +88,12 @@ impl Work {
         self.rows.get(RowKey(key.0))?.execution.as_ref()
     }
 
+    /// An execution that may be there comes near to the processor, with its job.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: ExecutionKey) {
+        self.rows.prefetch(RowKey(key.0));
+    }
+
     /// An execution, and the job whose own it is.
     pub(crate) fn pair(&self, key: ExecutionKey) -> (Option<&Job>, &Execution) {
         self.find_pair(key).expect("a key lives as long as its execution")

@@ -7,6 +7,7 @@
 use super::{LargeKey, Slab};
 use crate::received::Payloads;
 use alloc::vec::Vec;
+use prefetch_index::prefetch_index;
 use proletariat_protocol::Payload;
 
 /// Payloads up to this size are copied, in bytes.
@@ -106,6 +107,17 @@ impl PayloadStore {
             0 => &[],
             small @ 1..=SMALL_BYTES_MAX => self.small[class_of(small)].get(place, small),
             _ => &self.large[LargeKey(place)],
+        }
+    }
+
+    /// A small payload that is so long, and in this place, comes near to the processor, and nobody waits for it.
+    #[inline]
+    pub(crate) fn prefetch(&self, bytes: u32, place: u32) {
+        if let small @ 1..=SMALL_BYTES_MAX = bytes as usize {
+            let payload = self.small[class_of(small)].get(place, small);
+            // What lies between comes by itself when it is read.
+            prefetch_index(payload, 0);
+            prefetch_index(payload, small - 1);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 use core::marker::PhantomData;
+use prefetch_index::prefetch_index;
 
 const CHUNK_ROWS: usize = 8_192;
 
@@ -90,6 +91,17 @@ impl<K: Key, T> Slab<K, T> {
         self.chunks.push(Chunk { listed: true, ..Chunk::new() });
         self.with_room.push(u32::try_from(at).expect("fewer chunks than rows"));
         at
+    }
+
+    /// A row that may be there comes near to the processor, and nobody waits for it.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: K) {
+        let index = key.index() as usize;
+        if let Some(chunk) = self.chunks.get(index / CHUNK_ROWS) {
+            // It may lie in two lines of the cache.
+            prefetch_index(&chunk.rows, index % CHUNK_ROWS);
+            prefetch_index(&chunk.rows, index % CHUNK_ROWS + 1);
+        }
     }
 
     pub(crate) fn get(&self, key: K) -> Option<&T> {

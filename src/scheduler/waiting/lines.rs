@@ -190,6 +190,16 @@ impl Lines {
         }
     }
 
+    /// The ticket of the first of those that came new to a line.
+    pub(crate) fn first_ticket(&self, line: FifoKey) -> Option<u32> {
+        self.rows[line].fresh.front().map(|(_, ticket)| *ticket)
+    }
+
+    /// The executions that came new to a line, in order; void entries name some that have left it.
+    pub(crate) fn coming(&self, line: FifoKey) -> impl Iterator<Item = ExecutionKey> {
+        self.rows[line].fresh.iter().map(|(execution, _)| *execution)
+    }
+
     /// Takes out the first execution, which must be this one.
     pub(crate) fn pop(&mut self, line: FifoKey, sequence: u64, execution: ExecutionKey) {
         let row = &mut self.rows[line];
