@@ -61,23 +61,31 @@ impl Scheduler {
             machine.pools.get(pool).and_then(|p| p.best()).map(|head| Reverse((head, pool)))
         };
         heads.extend(pools.into_iter().filter_map(|pool| entry(self, pool)));
+        let mut next = heads.pop();
         // What was taken since may have changed what is best in a pool, unless that was found after it.
         let (mut changed, mut found) = (false, None);
-        while let Some(Reverse((head, pool))) = heads.pop() {
+        while let Some(Reverse((head, pool))) = next {
             if !self.joins_batch(pool, head.priority()) {
                 self.place_batch(now);
                 (changed, found) = (true, None);
             }
             let holds = !changed || found == Some(pool);
-            let present = if holds { Some(Reverse((head, pool))) } else { entry(self, pool) };
-            if present.as_ref().is_some_and(|Reverse((best, _))| *best == head) {
+            let present = if holds { next } else { entry(self, pool) };
+            let again = if present.as_ref().is_some_and(|Reverse((best, _))| *best == head) {
                 let rival = self.first_rival(&mut heads, pool, head);
                 self.dispatch_line(now, pool, head, rival);
-                heads.extend(entry(self, pool));
                 (changed, found) = (true, Some(pool));
+                entry(self, pool)
             } else {
-                heads.extend(present);
-            }
+                present
+            };
+            // Nearly always there is one pool.
+            next = if heads.is_empty() {
+                again
+            } else {
+                heads.extend(again);
+                heads.pop()
+            };
         }
         self.burst.heads = heads;
         self.place_batch(now);

@@ -1,7 +1,7 @@
 //! Draws for several executions at once. Each takes a slot, so that the next has one less to choose from.
 
 use crate::selector::Random;
-use rand::RngExt;
+use rand::{Rng, RngExt};
 use smallvec::SmallVec;
 
 /// How many of the drawn units fall to each of a few places that have so many; no more than all of them are drawn. Every place is
@@ -14,7 +14,7 @@ pub(crate) fn shares<const N: usize>(units: [u32; N], draws: u32, random: &mut R
         total
     });
     for drawn in 0..draws {
-        let unit = random.random_range(0..total - drawn);
+        let unit = below(random, total - drawn);
         for end in &mut ends {
             *end -= u32::from(unit < *end);
         }
@@ -25,6 +25,11 @@ pub(crate) fn shares<const N: usize>(units: [u32; N], draws: u32, random: &mut R
         begin = ends[place];
         units[place] - left
     })
+}
+
+/// A number below this one; none is likelier than another by more than one in 2^32.
+fn below(random: &mut Random, end: u32) -> u32 {
+    ((u128::from(random.next_u64()) * u128::from(end)) >> 64) as u32
 }
 
 /// So many different numbers below `total`, each choice of them as likely as any other; in order.

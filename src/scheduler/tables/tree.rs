@@ -51,9 +51,13 @@ impl WeightTree {
 
     /// Gives a place its weight, and tells the one that it had.
     pub(crate) fn replace(&mut self, place: usize, weight: u32) -> u32 {
-        let before = self.weight(place);
-        if before != weight {
+        let at = self.leaves() + place;
+        let Some(before) = self.nodes.get(at).map(|node| node.heaviest) else {
             self.set(place, weight);
+            return 0;
+        };
+        if before != weight {
+            self.write(at, Weights { sum: u64::from(weight), heaviest: weight });
         }
         before
     }
@@ -68,11 +72,15 @@ impl WeightTree {
 
     /// Writes a leaf and what lies above it. A node goes up from hand to hand, it is not read where it was just written.
     fn write(&mut self, mut at: usize, mut node: Weights) {
-        self.nodes[at] = node;
-        while at > 1 {
-            node = node.with(self.nodes[at ^ 1]);
+        let pairs: &mut [[Weights; 2]] = self.nodes.as_chunks_mut().0;
+        loop {
+            let pair = &mut pairs[at / 2];
+            pair[at % 2] = node;
+            if at <= 1 {
+                return;
+            }
+            node = node.with(pair[1 - at % 2]);
             at /= 2;
-            self.nodes[at] = node;
         }
     }
 
