@@ -31,6 +31,9 @@ impl Churn {
 
     /// How long the client has to wait with its next jobs.
     pub(crate) fn wait(&self, now: Time, per_second: u64) -> Option<Duration> {
+        if self.owed == 0 {
+            return None;
+        }
         let free = BURST_SECONDS.saturating_mul(MICROS).saturating_mul(per_second);
         let over = self.left(now, per_second).checked_sub(free).filter(|_| per_second > 0)?;
         Some(Duration::from_micros(over.div_ceil(per_second)).max(OVERLOAD_RETRY))

@@ -15,6 +15,8 @@ use proletariat_protocol::{JobId, PeerId, Time};
 const YOUNG_MILLIS: u64 = 50;
 /// A heap below this size is not worth sifting.
 const SIFT_MIN: usize = 1_024;
+/// How long a young alarm that stands is not asked again whether it does, in milliseconds.
+const STANDING_MILLIS: u64 = 1;
 
 /// What an alarm is for. The order is that in which several ends of one moment count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,11 +74,13 @@ pub(crate) struct Deadlines {
     young: VecDeque<Young>,
     heap: BinaryHeap<Reverse<(Time, Alarm)>>,
     sift_at: usize,
+    /// Until then the first young alarm is taken to stand.
+    stands_until: Time,
 }
 
 impl Deadlines {
     pub(crate) const fn new() -> Self {
-        Self { young: VecDeque::new(), heap: BinaryHeap::new(), sift_at: SIFT_MIN }
+        Self { young: VecDeque::new(), heap: BinaryHeap::new(), sift_at: SIFT_MIN, stands_until: Time::ZERO }
     }
 
     pub(crate) fn set(&mut self, now: Time, due: Time, alarm: Alarm) {
@@ -91,11 +95,13 @@ impl Deadlines {
     }
 
     /// Drops void alarms from the front of the young list and moves the grown ones to the heap. `stands` tells whether an
-    /// alarm may still ring; it must not cost much, since the front is asked after each burst.
+    /// alarm may still ring.
     pub(crate) fn tidy(&mut self, now: Time, stands: impl Fn(Alarm) -> bool) {
-        while let Some(front) = self.young.front() {
+        while let Some(front) = self.young.front().filter(|_| now >= self.stands_until) {
             if stands(front.alarm) {
-                if now < front.set.plus_millis(YOUNG_MILLIS) {
+                let grown = front.set.plus_millis(YOUNG_MILLIS);
+                if now < grown {
+                    self.stands_until = grown.min(now.plus_millis(STANDING_MILLIS));
                     break;
                 }
                 self.heap.push(Reverse((front.due, front.alarm)));
@@ -165,6 +171,24 @@ mod tests {
             assert!(deadlines.young.len() <= 1);
         }
         assert_eq!(deadlines.next(), None);
+    }
+
+    #[test]
+    fn one_that_stands_is_asked_once_in_a_millisecond_and_is_gone_soon_after_it_no_longer_does() {
+        let mut deadlines = Deadlines::new();
+        let (asked, standing) = (core::cell::Cell::new(0), core::cell::Cell::new(true));
+        let stands = |_| {
+            asked.set(asked.get() + 1);
+            standing.get()
+        };
+        deadlines.set(Time::ZERO, Time::from_millis(60_000), alarm(1));
+        for micros in 0..20_000 {
+            deadlines.tidy(Time(micros), stands);
+        }
+        assert_eq!(asked.get(), 20);
+        standing.set(false);
+        deadlines.tidy(Time(20_000), stands);
+        assert!(deadlines.is_empty());
     }
 
     #[test]

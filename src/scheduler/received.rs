@@ -88,6 +88,11 @@ impl<'a> Payloads<'a> {
         self.buffer.len()
     }
 
+    /// The length of each of them, in bytes.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = u64> {
+        self.lengths.iter().map(|bytes| u64::from(*bytes))
+    }
+
     /// Each of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.buffer[..];

@@ -76,12 +76,9 @@ impl Scheduler {
             let message = String::from("a clock is longer than 30 days");
             return Err(Refusal { code: ErrorCode::Protocol, message, retry_after: Duration::ZERO });
         }
-        if let Some(payload) = payloads.iter().find(|p| p.len() as u64 > self.config.payload_bytes_max) {
-            let message = format!(
-                "a payload of {} bytes: max_payload is {}",
-                payload.len(),
-                self.config.payload_bytes_max
-            );
+        if let Some(bytes) = payloads.lengths().find(|bytes| *bytes > self.config.payload_bytes_max) {
+            let message =
+                format!("a payload of {bytes} bytes: max_payload is {}", self.config.payload_bytes_max);
             return Err(Refusal { code: ErrorCode::TooLarge, message, retry_after: Duration::ZERO });
         }
         let retry_after = |wait| if options.no_wait { Duration::ZERO } else { wait };
