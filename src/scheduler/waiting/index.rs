@@ -4,7 +4,7 @@
 //! those that cover its stretch of priorities and not that of its parent. All that cover one priority are at the nodes from its leaf
 //! up to the root, and a changed weight is written to as many nodes, twice at most: O(log n) each, however the ranges differ.
 
-use super::classes::Class;
+use super::class::Class;
 use crate::tables::WeightTree;
 use alloc::vec::Vec;
 

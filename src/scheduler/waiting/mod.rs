@@ -1,5 +1,6 @@
 //! What waits, and for whom: the lines of queued executions and the pools of workers that serve them.
 
+mod class;
 mod classes;
 mod index;
 mod kind_set;
@@ -7,7 +8,7 @@ mod lines;
 mod pool;
 mod pools;
 
-pub(crate) use classes::{Holder, Member, Spot};
+pub(crate) use class::{Holder, Member, Spot};
 pub(crate) use kind_set::KindSet;
 #[cfg(test)]
 pub(crate) use lines::Entry;

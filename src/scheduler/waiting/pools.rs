@@ -5,7 +5,7 @@
 //! Where workers take the same kinds they share a pool. Where many take different sets that have a kind in common, each stands in a
 //! pool of every single kind that it takes.
 
-use super::classes::{Member, Spot};
+use super::class::{Member, Spot};
 use super::kind_set::KindSet;
 use super::pool::{Head, Pool};
 use crate::tables::{KindKey, NO_KIND, PoolKey, Slab};

@@ -1,6 +1,8 @@
 use super::*;
+use crate::tables::PeerKey;
 use alloc::collections::BTreeMap;
 use alloc::vec;
+use proletariat_protocol::PeerId;
 use proptest::prelude::*;
 use rand::SeedableRng;
 
