@@ -41,11 +41,12 @@ impl Scheduler {
         }
         // The rows of those after the next come first, so that the rows of the next, which are here by now, tell what hangs on them.
         let count = gone.min(LINE_MAX);
+        let client = self.peers.get(owner);
         let mut coming = self.lines.coming(line);
         for (job, row) in coming.by_ref().take(count).filter_map(|execution| self.work.find_pair(execution)) {
             let (bytes, place) = row.payload.whereabouts();
             self.payloads.prefetch(bytes, place);
-            if let (Some(job), Some(client)) = (job, self.peers.get(owner)) {
+            if let (Some(job), Some(client)) = (job, client) {
                 client.jobs.prefetch(job.number);
             }
         }

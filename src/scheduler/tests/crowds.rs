@@ -141,3 +141,41 @@ fn looking_ahead_changes_nothing() {
     assert_eq!(assigned(&poll(&mut world)).len(), 1_000);
     world.scheduler.audit();
 }
+
+/// What stands in a line is looked at ahead of its turn once thousands have come after it: gaps in the line, payloads of all sizes and
+/// none make no difference.
+#[test]
+fn a_backlog_with_gaps_comes_in_order_and_whole() {
+    let mut world = World::new(Config::default());
+    let client = world.client();
+    let payload = |number: u64| match number % 5 {
+        0 => Payload::new(),
+        4 => vec![number as u8; 2_000].into(),
+        size => format!("{number:0width$}", width = 16 * size as usize).into(),
+    };
+    for first in (0..12_000).step_by(100) {
+        let payloads = (first..first + 100).map(payload).collect();
+        let options = &JobOptions::default();
+        tell(&mut world, Event::Submitted { client, first: JobId(first), options, payloads });
+    }
+    for gap in (0..12_000).step_by(3) {
+        tell(&mut world, Event::Aborted { client, first: JobId(gap), count: 1 + gap % 2 });
+    }
+    poll(&mut world);
+    let worker = world.client();
+    tell(&mut world, Event::Offered { worker, offer: Offer::new(70) });
+    let mut expected = (0..12_000).filter(|number| number % 3 == 2 || number % 6 == 1);
+    loop {
+        let runs = assigned(&poll(&mut world));
+        if runs.is_empty() {
+            break;
+        }
+        for run in runs {
+            assert_eq!(Some(run.payload), expected.next().map(payload));
+            let (assignment, payload) = (run.assignment, Payload::new().into());
+            tell(&mut world, Event::Finished { worker, assignment, result: WorkResult::Done, payload });
+        }
+    }
+    assert_eq!(expected.next(), None);
+    world.scheduler.audit();
+}
