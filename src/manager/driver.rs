@@ -152,9 +152,9 @@ impl Driver {
     pub(super) fn run(mut self) {
         let waker = self.poller.waker();
         let mut cx = Context::from_waker(&waker);
-        while self.turn(&mut cx).is_pending() {
-            let time = self.next_turn.map(|next| next.since(self.clock.now()));
-            self.poller.wait(time).expect("a poll of our own takes each wait");
+        let mut now = self.clock.now();
+        while self.turn(now, &mut cx).is_pending() {
+            now = self.poller.wait(self.clock, self.next_turn).expect("a poll of our own takes each wait");
             self.take_news();
         }
         // Nobody is left who could answer: those who wait are told by the end of their channels.
@@ -173,13 +173,12 @@ impl Driver {
         }
     }
 
-    /// One turn; ready when the manager has ended.
-    pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// One turn, which begins now; ready when the manager has ended.
+    pub(super) fn turn(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         self.again = false;
         self.bytes_read = 0;
         let (mut ready, mut commands) = (mem::take(&mut self.ready), mem::take(&mut self.commands));
         self.doorbell.take(&mut ready, &mut commands, cx.waker());
-        let now = self.clock.now();
         let news = mem::take(&mut self.news);
         let mut input = !ready.is_empty() || !news.is_empty() || !self.unfinished.is_empty();
         for command in commands.drain(..) {

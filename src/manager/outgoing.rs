@@ -149,8 +149,15 @@ impl Outgoing {
     pub(super) fn flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> (Flushed, bool) {
         let mut took = false;
         for _ in 0..WRITES_PER_TURN {
+            if self.bytes() == 0 {
+                let flushed = match stream.poll_flush(cx) {
+                    Poll::Ready(Ok(())) => Flushed::All,
+                    Poll::Ready(Err(error)) => Flushed::Lost(error),
+                    Poll::Pending => Flushed::Blocked,
+                };
+                return (flushed, took);
+            }
             match self.write(stream, cx) {
-                Poll::Ready(Ok(0)) if self.bytes() == 0 => return (Flushed::All, took),
                 Poll::Ready(Ok(0)) => return (Flushed::Lost(io::ErrorKind::WriteZero.into()), took),
                 Poll::Ready(Ok(_)) => took = true,
                 Poll::Ready(Err(error)) => return (Flushed::Lost(error), took),
@@ -160,7 +167,7 @@ impl Outgoing {
         (Flushed::More, took)
     }
 
-    /// One write; 0 if nothing waits.
+    /// One write of what waits.
     fn write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.first.is_empty() {
             let written = stream.poll_write(cx, &[IoSlice::new(&self.first[self.first_written..])]);
@@ -175,9 +182,6 @@ impl Outgoing {
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = self.outbox.slices(&mut slices);
-        if filled == 0 {
-            return stream.poll_flush(cx).map_ok(|()| 0);
-        }
         let written = stream.poll_write(cx, &slices[..filled]);
         if let Poll::Ready(Ok(bytes)) = written {
             self.outbox.advance(bytes);

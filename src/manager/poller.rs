@@ -5,14 +5,16 @@
 //! what the manager does for it.
 
 use super::busy_poll::BusyPoll;
+use crate::net::drive::Clock;
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token};
+use proletariat_protocol::Time;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The listening socket, where others have their place.
 pub(super) const LISTENER: Token = Token(usize::MAX - 1);
@@ -57,22 +59,22 @@ impl Poller {
         Waker::from(Arc::clone(&self.alarm))
     }
 
-    /// Waits until a socket has news, somebody wakes the thread, or the time is over (`None`: as long as it takes).
-    pub(super) fn wait(&mut self, time: Option<Duration>) -> io::Result<()> {
-        let begin = Instant::now();
-        let time = time.unwrap_or(WAIT_MAX).min(WAIT_MAX);
+    /// Waits until a socket has news, somebody wakes the thread, or it is `until` (`None`: as long as it takes). Tells when that was.
+    pub(super) fn wait(&mut self, clock: Clock, until: Option<Time>) -> io::Result<Time> {
+        let begin = clock.now();
+        let time = until.map_or(WAIT_MAX, |until| until.since(begin)).min(WAIT_MAX);
         let busy = self.busy_poll.time().min(time);
-        let outcome = match self.look_for(begin, busy)? {
-            true => Ok(()),
-            false => self.sleep(time - busy),
-        };
-        self.busy_poll.waited(begin.elapsed());
-        outcome
+        if busy.is_zero() || !self.look_for(clock, begin + busy)? {
+            self.sleep(time - busy)?;
+        }
+        let end = clock.now();
+        self.busy_poll.waited(end.since(begin));
+        Ok(end)
     }
 
-    /// Looks for news again and again, for so long; whether there are any, or somebody has rung.
-    fn look_for(&mut self, begin: Instant, time: Duration) -> io::Result<bool> {
-        while begin.elapsed() < time {
+    /// Looks for news again and again, until then; whether there are any, or somebody has rung.
+    fn look_for(&mut self, clock: Clock, until: Time) -> io::Result<bool> {
+        while clock.now() < until {
             self.poll(Duration::ZERO)?;
             // What the alarm's ringing announces was written before, and is read in the turn that follows.
             if self.alarm.rung.swap(false, Ordering::SeqCst) || !self.events.is_empty() {
@@ -139,16 +141,16 @@ impl Wake for Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn who_is_woken_before_the_wait_does_not_wait() {
         let mut poller = Poller::new(BusyPoll::new(true)).unwrap();
-        let begin = Instant::now();
+        let clock = Clock::start();
         poller.waker().wake();
-        poller.wait(None).unwrap();
-        assert!(begin.elapsed() < Duration::from_secs(60));
-        poller.wait(Some(Duration::from_millis(5))).unwrap();
-        assert!(begin.elapsed() >= Duration::from_millis(5), "once is once");
+        assert!(poller.wait(clock, None).unwrap() < Time::from_millis(60_000));
+        let until = clock.now().plus_millis(5);
+        assert!(poller.wait(clock, Some(until)).unwrap() >= until, "once is once");
         assert_eq!(poller.news().count(), 0);
     }
 
@@ -162,7 +164,7 @@ mod tests {
         for (place, stream) in streams.iter_mut().enumerate() {
             poller.registry().register(stream, Token(place), mio::Interest::WRITABLE).unwrap();
         }
-        poller.wait(None).unwrap();
+        poller.wait(Clock::start(), None).unwrap();
         assert_eq!((poller.news().count(), poller.has_more()), (EVENTS, true));
         poller.look().unwrap();
         assert_eq!((poller.news().count(), poller.has_more()), (1, false));
@@ -173,10 +175,11 @@ mod tests {
     #[test]
     fn who_looks_keeps_to_the_time_too() {
         let mut poller = Poller::new(BusyPoll::new(true)).unwrap();
+        let clock = Clock::start();
         for time in [0, 0, 0, 0, 5_000, 10, 5_000] {
-            let begin = Instant::now();
-            poller.wait(Some(Duration::from_micros(time))).unwrap();
-            assert!(begin.elapsed() >= Duration::from_micros(time));
+            let until = clock.now() + Duration::from_micros(time);
+            assert!(poller.wait(clock, Some(until)).unwrap() >= until);
+            assert!(clock.now() >= until);
         }
     }
 
@@ -199,7 +202,7 @@ mod tests {
         });
         for _ in 0..rounds {
             let begin = Instant::now();
-            poller.wait(None).unwrap();
+            poller.wait(Clock::start(), None).unwrap();
             assert!(begin.elapsed() < Duration::from_secs(60), "it slept through an alarm");
             done.send(()).unwrap();
         }

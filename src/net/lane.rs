@@ -105,7 +105,12 @@ impl Lane {
             bytes -= match part {
                 Part::Copied(length) => {
                     let written = bytes.min(*length);
-                    self.copied.advance(written);
+                    if written == self.copied.len() {
+                        // The next bytes begin where these did.
+                        self.copied.clear();
+                    } else {
+                        self.copied.advance(written);
+                    }
                     *length -= written;
                     written
                 }

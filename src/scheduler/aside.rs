@@ -177,10 +177,10 @@ impl Scheduler {
         }
     }
 
-    /// Workers of some pools have room: whoever only avoided others may try again.
-    pub(crate) fn wake_avoiding(&mut self, pools: &[crate::tables::PoolKey]) {
+    /// Workers of some pools have room: whoever only avoided others may try again. Tells whether there may be such.
+    pub(crate) fn wake_avoiding(&mut self, pools: &[crate::tables::PoolKey]) -> bool {
         if self.aside.avoiding.is_empty() {
-            return;
+            return false;
         }
         let kinds: Vec<KindKey> = self.aside.avoiding.keys().copied().collect();
         for kind in kinds {
@@ -191,5 +191,6 @@ impl Scheduler {
                 }
             }
         }
+        true
     }
 }

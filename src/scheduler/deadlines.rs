@@ -135,8 +135,10 @@ impl Deadlines {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.young.is_empty() && self.heap.is_empty()
+    /// Whether there is nothing to tidy and nothing is due.
+    pub(crate) fn are_quiet(&self, now: Time) -> bool {
+        let young = self.young.is_empty() || now < self.stands_until;
+        young && self.heap.len() < self.sift_at && self.heap.peek().is_none_or(|first| first.0.0 > now)
     }
 
     /// When to look again: not later than the first alarm.
@@ -183,12 +185,17 @@ mod tests {
         };
         deadlines.set(Time::ZERO, Time::from_millis(60_000), alarm(1));
         for micros in 0..20_000 {
+            let was_quiet = deadlines.are_quiet(Time(micros));
+            let before = asked.get();
             deadlines.tidy(Time(micros), stands);
+            assert_eq!(was_quiet, asked.get() == before, "at {micros} µs");
         }
         assert_eq!(asked.get(), 20);
         standing.set(false);
+        assert!(!deadlines.are_quiet(Time(20_000)));
         deadlines.tidy(Time(20_000), stands);
-        assert!(deadlines.is_empty());
+        assert_eq!(deadlines.iter().count(), 0);
+        assert!(deadlines.are_quiet(Time(20_000)));
     }
 
     #[test]

@@ -53,15 +53,21 @@ impl Scheduler {
             return;
         }
         let mut pools = self.pools.take_dirty();
-        self.wake_avoiding(&pools);
-        // Who was woken may be for other pools, too.
-        pools.extend(self.pools.take_dirty());
+        if self.wake_avoiding(&pools) {
+            // Who was woken may be for other pools, too.
+            pools.extend(self.pools.take_dirty());
+        }
         let mut heads = core::mem::take(&mut self.burst.heads);
         let entry = |machine: &Self, pool| {
             machine.pools.get(pool).and_then(|p| p.best()).map(|head| Reverse((head, pool)))
         };
-        heads.extend(pools.into_iter().filter_map(|pool| entry(self, pool)));
-        let mut next = heads.pop();
+        // Nearly always there is one pool, and no heap then.
+        let mut next = if let [pool] = pools[..] {
+            entry(self, pool)
+        } else {
+            heads.extend(pools.into_iter().filter_map(|pool| entry(self, pool)));
+            heads.pop()
+        };
         // What was taken since may have changed what is best in a pool, unless that was found after it.
         let (mut changed, mut found) = (false, None);
         while let Some(Reverse((head, pool))) = next {
@@ -79,7 +85,6 @@ impl Scheduler {
             } else {
                 present
             };
-            // Nearly always there is one pool.
             next = if heads.is_empty() {
                 again
             } else {
@@ -101,6 +106,9 @@ impl Scheduler {
         own: Head,
     ) -> Option<Head> {
         let mut rival = self.pools.pool(pool).next_as_urgent(own);
+        if heads.is_empty() {
+            return rival;
+        }
         let mut same: SmallVec<[PoolKey; 8]> = SmallVec::new();
         while let Some(Reverse((_, pool))) = heads.peek().filter(|top| top.0.0.line() == own.line()) {
             let theirs = self.pools.get(*pool).and_then(|pool| pool.next_as_urgent(own));

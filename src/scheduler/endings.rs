@@ -139,6 +139,9 @@ impl Scheduler {
     /// Fails at once what does not want to wait and still does. While slots gather, nobody has been looked for yet: whom
     /// somebody could take takes part in the pass that follows.
     pub(crate) fn refuse_to_wait(&mut self, now: Time) {
+        if self.burst.no_wait.is_empty() && self.burst.until_pass.is_empty() {
+            return;
+        }
         let gathering = self.gate.opens_at().is_some() && !self.draining;
         if !gathering {
             self.burst.no_wait.append(&mut self.burst.until_pass);

@@ -253,15 +253,14 @@ impl Scheduler {
         assert!(actions.is_empty(), "the actions of one step are carried out before the next is decided");
         self.passing.begin();
         self.counts.bursts += 1;
-        for (peer, first, count) in core::mem::take(&mut self.burst.aborts) {
-            self.abort_jobs(now, peer, first, count);
+        if !self.burst.aborts.is_empty() {
+            self.abort_all(now);
         }
-        self.ring(now);
-        for loss in core::mem::take(&mut self.burst.losses) {
-            match loss {
-                Loss::Session(peer) => self.left(now, peer),
-                Loss::Crash(peer, assignment, message) => self.crashed(now, peer, assignment, &message),
-            }
+        if !self.deadlines.are_quiet(now) {
+            self.ring(now);
+        }
+        if !self.burst.losses.is_empty() {
+            self.lose_all(now);
         }
         self.purge(now);
         self.choose_pools();
@@ -297,10 +296,22 @@ impl Scheduler {
         self.assignments.len()
     }
 
-    fn ring(&mut self, now: Time) {
-        if self.deadlines.is_empty() {
-            return;
+    fn abort_all(&mut self, now: Time) {
+        for (peer, first, count) in core::mem::take(&mut self.burst.aborts) {
+            self.abort_jobs(now, peer, first, count);
         }
+    }
+
+    fn lose_all(&mut self, now: Time) {
+        for loss in core::mem::take(&mut self.burst.losses) {
+            match loss {
+                Loss::Session(peer) => self.left(now, peer),
+                Loss::Crash(peer, assignment, message) => self.crashed(now, peer, assignment, &message),
+            }
+        }
+    }
+
+    fn ring(&mut self, now: Time) {
         let mut deadlines = core::mem::replace(&mut self.deadlines, Deadlines::new());
         deadlines.tidy(now, |alarm| self.stands(alarm));
         let mut ringing = Vec::new();

@@ -178,6 +178,9 @@ impl Scheduler {
 
     /// Workers go where they belong.
     pub(crate) fn choose_pools(&mut self) {
+        if self.burst.misplaced.is_empty() {
+            return;
+        }
         for peer in core::mem::take(&mut self.burst.misplaced) {
             // It may have left since.
             if self.peers.worker(peer).is_some() {

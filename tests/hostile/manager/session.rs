@@ -145,7 +145,8 @@ impl House {
     fn rest(&mut self) {
         for _ in 0..TURNS_MAX {
             self.flag.0.store(false, Ordering::Release);
-            let turn = self.driver.turn(&mut Context::from_waker(&self.waker));
+            let now = self.driver.clock.now();
+            let turn = self.driver.turn(now, &mut Context::from_waker(&self.waker));
             assert!(turn.is_pending(), "the manager has ended");
             self.driver.scheduler.audit();
             self.wires.iter_mut().flatten().for_each(Wire::hear);
