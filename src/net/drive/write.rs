@@ -31,7 +31,12 @@ pub(super) fn write_all_ready<S: AsyncWrite + Unpin>(
     while !outbox.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
         let count = outbox.slices(&mut slices);
-        match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
+        let stream = Pin::new(&mut *stream);
+        let written = match &slices[..count] {
+            [one] => stream.poll_write(cx, one),
+            many => stream.poll_write_vectored(cx, many),
+        };
+        match written {
             Poll::Pending => break,
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(bytes)) => outbox.advance(bytes),
