@@ -54,8 +54,10 @@ impl Scheduler {
         }
         let mut pools = self.pools.take_dirty();
         if self.wake_avoiding(&pools) {
-            // Who was woken may be for other pools, too.
+            // Who was woken may be for other pools, too. Each comes once, or what is taken for one would be unknown to its twin.
             pools.extend(self.pools.take_dirty());
+            pools.sort_unstable();
+            pools.dedup();
         }
         let mut heads = core::mem::take(&mut self.burst.heads);
         let entry = |machine: &Self, pool| {

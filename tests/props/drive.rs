@@ -5,7 +5,9 @@ use crate::op::{Mix, Op};
 use crate::random::Random;
 use proletariat_protocol::handshake::Roles;
 use proletariat_protocol::message::Recipient;
-use proletariat_protocol::{AssignmentId, InstanceId, JobId, MessageId, Payload, PeerId, Time, WorkResult};
+use proletariat_protocol::{
+    AssignmentId, InstanceId, JobId, JobOptions, MessageId, Payload, PeerId, Time, WorkResult,
+};
 use proletariat_scheduler::{Abilities, Action, Config, Event, Joined, Scheduler, selector};
 use std::cell::RefCell;
 use std::time::Duration;
@@ -63,6 +65,9 @@ pub fn run(seed: u64, ops: &[Op], trace: Option<&RefCell<Vec<String>>>) -> Resul
         received: Vec::new(),
         trace,
     };
+    if random.percent(50) {
+        pair.leave_lines_empty()?;
+    }
     let result = ops.iter().try_for_each(|op| pair.happen(op));
     result.and_then(|()| pair.pass(0))
 }
@@ -110,6 +115,23 @@ impl Pair<'_> {
         let mut payload = self.payloads.to_be_bytes().to_vec();
         payload.resize(bytes.max(8), b'x');
         payload.into()
+    }
+
+    /// A client that uses more priorities than empty waiting lines are kept: whatever line gets empty from now on, closes.
+    fn leave_lines_empty(&mut self) -> Result<(), String> {
+        let joined = self.join(250, true, false);
+        self.tell(joined);
+        let client = PeerId(self.peers);
+        for number in 0..=64 {
+            let payloads = [self.payload(8)].into_iter().collect();
+            let options = &JobOptions { priority: 1_000 + number, ..JobOptions::default() };
+            let first = JobId(number.into());
+            self.tell(Event::Submitted { client, first, options, payloads });
+            self.pass(0)?;
+            self.tell(Event::Aborted { client, first, count: 1 });
+            self.pass(0)?;
+        }
+        Ok(())
     }
 
     fn happen(&mut self, op: &Op) -> Result<(), String> {

@@ -31,7 +31,8 @@ impl Numbering {
             return true;
         }
         let Some((&from, &to)) = self.missing.range(..=first).next_back() else { return false };
-        if end > to {
+        let cuts = from < first && end < to;
+        if end > to || cuts && self.missing.len() >= FRAGMENT_STREAMS_MAX {
             return false;
         }
         self.missing.remove(&from);
@@ -67,6 +68,17 @@ mod tests {
         let taken = (0..5_000).filter(|n| numbering.take(2 * n + 1, 1)).count();
         assert_eq!(taken, FRAGMENT_STREAMS_MAX);
         assert!(!numbering.take(u64::MAX, 1) && !numbering.take(7, 0));
+    }
+
+    #[test]
+    fn one_gap_is_not_cut_into_many() {
+        let mut numbering = Numbering::default();
+        assert!(numbering.take(1 << 40, 1));
+        let taken = (1..5_000).filter(|n| numbering.take(2 * n, 1)).count();
+        assert_eq!(numbering.missing.len(), FRAGMENT_STREAMS_MAX);
+        assert_eq!(taken, FRAGMENT_STREAMS_MAX - 1);
+        // What makes a gap smaller is taken, at either end.
+        assert!(numbering.take(0, 2) && numbering.take((1 << 40) - 1, 1));
     }
 
     proptest! {

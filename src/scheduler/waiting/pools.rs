@@ -200,16 +200,14 @@ impl Pools {
         !self.dirty.is_empty()
     }
 
-    /// The pools in which something may be dispatched; they count as clean from now on.
+    /// The pools in which something may be dispatched, each once; they count as clean from now on.
     pub(crate) fn take_dirty(&mut self) -> Dirty {
         if self.dirty.is_empty() {
             return Dirty::new();
         }
         let mut dirty = core::mem::take(&mut self.dirty);
-        dirty.retain(|pool| self.rows.get(*pool).is_some());
-        for pool in &dirty {
-            self.rows[*pool].dirty = false;
-        }
+        // A pool that has gone since may have left its place to another one, which is on the list itself if it is dirty.
+        dirty.retain(|pool| self.rows.get_mut(*pool).is_some_and(|row| core::mem::take(&mut row.dirty)));
         dirty
     }
 }
