@@ -150,12 +150,7 @@ impl Outgoing {
         let mut took = false;
         for _ in 0..WRITES_PER_TURN {
             if self.bytes() == 0 {
-                let flushed = match stream.poll_flush(cx) {
-                    Poll::Ready(Ok(())) => Flushed::All,
-                    Poll::Ready(Err(error)) => Flushed::Lost(error),
-                    Poll::Pending => Flushed::Blocked,
-                };
-                return (flushed, took);
+                break;
             }
             match self.write(stream, cx) {
                 Poll::Ready(Ok(0)) => return (Flushed::Lost(io::ErrorKind::WriteZero.into()), took),
@@ -164,7 +159,15 @@ impl Outgoing {
                 Poll::Pending => return (Flushed::Blocked, took),
             }
         }
-        (Flushed::More, took)
+        if self.bytes() > 0 {
+            return (Flushed::More, took);
+        }
+        let flushed = match stream.poll_flush(cx) {
+            Poll::Ready(Ok(())) => Flushed::All,
+            Poll::Ready(Err(error)) => Flushed::Lost(error),
+            Poll::Pending => Flushed::Blocked,
+        };
+        (flushed, took)
     }
 
     /// One write of what waits.
@@ -201,4 +204,48 @@ fn owned(execution: &AssignedExecution<&str>) -> AssignedExecution {
         *execution;
     let kind = kind.map(str::to_owned);
     AssignedExecution { assignment, bytes, attempt, priority, run_limit_ms, rest_ms, kind, stream }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::Pin;
+    use std::task::Waker;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    /// Takes so many bytes with each write.
+    struct Sips(usize);
+
+    impl AsyncRead for Sips {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Sips {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len().min(self.0)))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn who_takes_everything_with_the_last_write_of_a_turn_has_taken_everything() {
+        let flush = |bytes: usize| {
+            let mut outgoing = Outgoing::default();
+            outgoing.append(&vec![7; bytes]);
+            let mut stream = Stream::Other(Box::new(Sips(100)));
+            outgoing.flush(&mut stream, &mut Context::from_waker(Waker::noop()))
+        };
+        assert!(matches!(flush(0), (Flushed::All, false)));
+        assert!(matches!(flush(100 * WRITES_PER_TURN), (Flushed::All, true)));
+        assert!(matches!(flush(100 * WRITES_PER_TURN + 1), (Flushed::More, true)));
+    }
 }

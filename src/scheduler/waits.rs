@@ -35,16 +35,12 @@ impl Scheduler {
         self.peers[self.peers.find(client)?].jobs.next(from, end.0)
     }
 
-    /// When the first of these jobs has waited too long; `None` if none of them waits.
+    /// When jobs that were submitted together have waited too long, if they have waited since then; `None` if none is open. Who came
+    /// back from a worker has an alarm of its own.
     pub(crate) fn assign_waits_end_at(&self, client: PeerId, first: JobId, count: u32) -> Option<Time> {
-        let (mut from, end) = (first.0, first.plus(u64::from(count)));
-        let mut earliest: Option<Time> = None;
-        while let Some((number, job)) = self.next_of(client, from, end) {
-            let due = self.assign_wait_ends_at(job);
-            earliest = earliest.into_iter().chain(due).min();
-            from = number + 1;
-        }
-        earliest
+        let (_, job) = self.next_of(client, first.0, first.plus(u64::from(count)))?;
+        let job = &self.work[job];
+        Some(job.arrived.plus_millis(job.assign_timeout_ms()?))
     }
 
     pub(crate) fn assign_wait_ends_at(&self, job: JobKey) -> Option<Time> {
@@ -72,10 +68,6 @@ impl Scheduler {
                 self.assign_timed_out(now, job);
             }
             from = number + 1;
-        }
-        // Some may have come back from a lost worker since.
-        if let Some(due) = self.assign_waits_end_at(client, first, count) {
-            self.deadlines.set(now, due, Alarm::Assigns { client, first, count });
         }
     }
 

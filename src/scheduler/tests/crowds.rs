@@ -8,9 +8,9 @@ mod harness;
 
 use harness::World;
 use proletariat_protocol::{
-    AssignmentId, HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult,
+    AssignmentId, ErrorCode, HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult,
 };
-use proletariat_scheduler::{Action, Assign, Config, Event};
+use proletariat_scheduler::{Action, Assign, Config, Event, Outcome};
 use std::time::{Duration, Instant};
 
 /// Without the audit, which looks at everybody each time.
@@ -120,6 +120,60 @@ fn executions_that_avoid_a_worker_come_back_one_by_one() {
         }
         begin.elapsed()
     });
+}
+
+#[test]
+fn jobs_that_go_from_one_worker_to_another_one_by_one_are_not_all_looked_at_each_time() {
+    assert_linear("each waits for half as long as it may", 1_000, |crowd| {
+        let mut world = World::new(Config::default());
+        let (client, worker) = (world.client(), world.worker(Offer::new(crowd as u32)));
+        submit(&mut world, client, 0, crowd, &JobOptions { assign_timeout_ms: 1, ..JobOptions::default() });
+        let runs = assigned(&poll(&mut world));
+        assert_eq!(runs.len() as u64, crowd);
+        tell(&mut world, Event::Withdrew { worker });
+        let (other, another) = (world.client(), world.worker(Offer::new(1)));
+        submit(&mut world, other, 0, 1, &JobOptions::default());
+        let begin = Instant::now();
+        let mut own = assigned(&poll(&mut world)).remove(0).assignment;
+        for run in &runs {
+            let (assignment, reason) = (run.assignment, HandBackReason::Leaving);
+            tell(&mut world, Event::HandedBack { worker, assignment, reason });
+            assert!(assigned(&poll(&mut world)).is_empty(), "the other worker is busy");
+            world.now = world.now + Duration::from_micros(500);
+            poll(&mut world);
+            let (assignment, payload) = (own, Payload::new().into());
+            let result = WorkResult::Done;
+            tell(&mut world, Event::Finished { worker: another, assignment, result, payload });
+            own = assigned(&poll(&mut world)).pop().expect("it has waited for half of its time").assignment;
+        }
+        begin.elapsed()
+    });
+}
+
+#[test]
+fn who_came_back_has_a_clock_of_its_own() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(3)));
+    submit(&mut world, client, 0, 4, &JobOptions { assign_timeout_ms: 1_000, ..JobOptions::default() });
+    let runs = assigned(&poll(&mut world));
+    tell(&mut world, Event::Withdrew { worker });
+    for (run, micros) in runs.iter().zip([1, 1, 300]) {
+        world.now = world.now + Duration::from_micros(micros);
+        let (assignment, reason) = (run.assignment, HandBackReason::Leaving);
+        tell(&mut world, Event::HandedBack { worker, assignment, reason });
+        poll(&mut world);
+    }
+    let mut ended = Vec::new();
+    while let Some(due) = world.scheduler.next_deadline().filter(|_| ended.len() < 4) {
+        world.now = world.now.max(due);
+        for action in poll(&mut world) {
+            if let Action::Deliver { job, outcome: Outcome::Error(ErrorCode::AssignTimeout, _), .. } = action
+            {
+                ended.push((job.0, world.now.0));
+            }
+        }
+    }
+    assert_eq!(ended, [(3, 1_000_000), (0, 1_000_001), (1, 1_000_002), (2, 1_000_302)]);
 }
 
 #[test]
