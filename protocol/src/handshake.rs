@@ -44,7 +44,7 @@ pub struct Roles {
     pub client: bool,
     /// Offers slots.
     pub worker: bool,
-    /// Asks for and changes the state of the manager.
+    /// Sees all of the status, where tokens are in use; others see the numbers of the whole.
     pub admin: bool,
 }
 

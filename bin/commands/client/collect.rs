@@ -43,7 +43,8 @@ pub(super) struct CollectOptions {
     /// Samples to collect
     #[arg(long, value_name = "COUNT", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
-    /// What each copy is asked for; {n} stands for the number of samples
+    // Braces round an n would be a line break here.
+    /// What each copy is asked for; n in braces stands for the number of samples
     #[arg(long, default_value = "/rnd?n={n}")]
     path: String,
     /// Print one JSON object

@@ -81,17 +81,17 @@ fn per_job(shape: &str) -> (f64, f64) {
 /// One test, for the counters are the process's.
 #[test]
 fn a_job_stays_within_its_budget_of_allocations() {
-    // Shape, allocations a job, bytes a job: what was measured when the budget was set, and a fifth more. Whoever makes it
-    // less lowers the budget.
+    // Shape, allocations a job, bytes a job: what was measured when the budget was set, and a fifth to a half more. Whoever makes
+    // it less lowers the budget.
     let budgets = [
-        ("W1", "--outstanding 100", 0.09, 55.0),
+        ("W1", "--outstanding 100", 0.07, 22.0),
         (
             "W1p",
             "--outstanding 100 --priorities 8 --guarantees 2=5,4=5 --timeout-ms 60000 --run-timeout-ms 10000",
-            0.2,
-            60.0,
+            0.16,
+            22.0,
         ),
-        ("W2", "--outstanding 1 --workers 1 --slots 1", 2.4, 30.0),
+        ("W2", "--outstanding 1 --workers 1 --slots 1", 2.4, 34.0),
     ];
     let mut over = Vec::new();
     for (name, shape, allocations_max, bytes_max) in budgets {

@@ -7,6 +7,7 @@ use super::event::Outgoing;
 use super::runs::{RunId, Runs};
 use crate::net::Order;
 use core::time::Duration;
+use proletariat_protocol::limits::ENTRIES_PER_MESSAGE_MAX;
 use proletariat_protocol::message::{FinishedRun, PeerMessage};
 use proletariat_protocol::{AssignmentId, Payload, Time, WorkResult};
 use std::collections::VecDeque;
@@ -19,8 +20,6 @@ pub const START_REPORT_MAX: Duration = Duration::from_millis(100);
 pub const START_REPORT_MIN: Duration = Duration::from_millis(5);
 /// Payload bytes of one message of results; a larger result goes alone, so that it never holds up the others.
 const RESULTS_BYTES_MAX: usize = 64 * 1024;
-/// Results of one message: their heads stay far below the limit of a frame.
-const RESULTS_MAX: usize = 2_048;
 
 #[derive(Debug, Default)]
 pub(super) struct Reports {
@@ -104,8 +103,11 @@ impl Reports {
         if !results_due && !start_due && self.outbox.is_empty() {
             return;
         }
-        let assignments = self.take_starts(now, runs);
-        if !assignments.is_empty() {
+        loop {
+            let assignments = self.take_starts(now, runs);
+            if assignments.is_empty() {
+                break;
+            }
             send(free(PeerMessage::Started { assignments }, Vec::new()));
         }
         self.outbox.drain(..).for_each(&mut *send);
@@ -127,10 +129,11 @@ impl Reports {
         }
     }
 
+    /// Starts for one message.
     fn take_starts(&mut self, now: Time, runs: &mut Runs) -> Vec<AssignmentId> {
         let mut assignments = Vec::new();
         while let Some((since, id)) = self.starts.front().copied() {
-            if now < since + START_REPORT_MIN {
+            if now < since + START_REPORT_MIN || assignments.len() == ENTRIES_PER_MESSAGE_MAX {
                 break;
             }
             self.starts.pop_front();
@@ -147,14 +150,15 @@ impl Reports {
         let runs = core::mem::take(&mut self.results);
         let payloads = core::mem::take(&mut self.payloads);
         let bytes: usize = payloads.iter().map(Payload::len).sum();
-        if runs.len() <= RESULTS_MAX && (bytes <= RESULTS_BYTES_MAX || runs.len() == 1) {
+        if runs.len() <= ENTRIES_PER_MESSAGE_MAX && (bytes <= RESULTS_BYTES_MAX || runs.len() == 1) {
             send(free(PeerMessage::Finished { runs }, payloads));
             return;
         }
         let mut batch = (Vec::new(), Vec::new());
         let mut batch_bytes = 0;
         for (run, payload) in runs.into_iter().zip(payloads) {
-            let is_full = batch.0.len() == RESULTS_MAX || batch_bytes + payload.len() > RESULTS_BYTES_MAX;
+            let is_full =
+                batch.0.len() == ENTRIES_PER_MESSAGE_MAX || batch_bytes + payload.len() > RESULTS_BYTES_MAX;
             if is_full && !batch.0.is_empty() {
                 let (runs, payloads) = core::mem::take(&mut batch);
                 batch_bytes = 0;

@@ -1,6 +1,7 @@
 //! Results and starts: what is gathered, what is left out, and how the endings of handlers are told.
 
 use super::*;
+use proletariat_protocol::limits::{ENTRIES_PER_MESSAGE_MAX, SLOTS_MAX};
 
 #[test]
 fn results_of_one_turn_go_out_together_and_say_the_starts_too() {
@@ -124,4 +125,32 @@ fn the_message_of_a_failure_is_cut_between_characters() {
     world.end(run, Ending::Failed("ä".repeat(100_000) + "x"));
     let message = std::str::from_utf8(&world.said[0].payloads[0]).unwrap();
     assert_eq!(message.len(), 64 * 1024);
+}
+
+#[test]
+fn a_message_has_no_more_entries_than_a_sender_may_put_into_one() {
+    let slots = SLOTS_MAX;
+    let mut world = World::serving(Offer::new(slots));
+    let executions: Vec<u64> = (1..=u64::from(slots)).collect();
+    world.assign_all(executions.iter().copied().map(execution).collect());
+    world.pass(100);
+    let mut told = Vec::new();
+    for message in world.take_said() {
+        let PeerMessage::Started { assignments } = message else { panic!("{message:?}") };
+        assert!(assignments.len() <= ENTRIES_PER_MESSAGE_MAX, "{} starts", assignments.len());
+        told.extend(assignments.into_iter().map(|assignment| assignment.0));
+    }
+    assert_eq!(told, executions);
+    // They end in one turn.
+    for run in world.started.iter().map(|start| start.run) {
+        world.machine.handle(world.now, Event::Ended { run, ending: done("") });
+    }
+    world.turn();
+    let mut told = Vec::new();
+    for message in world.take_said() {
+        let PeerMessage::Finished { runs } = message else { panic!("{message:?}") };
+        assert!(runs.len() <= ENTRIES_PER_MESSAGE_MAX, "{} results", runs.len());
+        told.extend(runs.into_iter().map(|run| run.assignment.0));
+    }
+    assert_eq!(told, executions);
 }
