@@ -2,13 +2,13 @@
 
 use futures_util::StreamExt;
 use proletariat::Manager;
-use proletariat::client::{Client, SystemMessage, WorkOptions};
+use proletariat::client::{Client, SystemMessage, Update, WorkOptions};
 use proletariat::manager::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat::net::connect::{LinkError, Tcp};
 use proletariat::net::drive::{Clock, Drive, Member};
 use proletariat::net::link::LinkConfig;
 use proletariat::net::{Order, Outbox, Tail};
-use proletariat::worker::{Run, Worker};
+use proletariat::worker::{Cancelled, Run, Worker};
 use proletariat_protocol::handshake::{Hello, Roles, Welcome};
 use proletariat_protocol::job::WorkResult;
 use proletariat_protocol::message::{FinishedRun, LeavingReason, ManagerMessage, PeerMessage, Recipient};
@@ -195,6 +195,30 @@ async fn a_large_job_does_not_hold_up_a_small_one_of_the_same_client() {
     room.add_permits(2 * LARGE);
     let large = in_time(large).await.unwrap();
     assert!(large[0].as_ref().is_ok_and(|result| result.len() == LARGE));
+}
+
+#[tokio::test]
+async fn a_large_chunk_comes_after_a_small_one_that_was_taken() {
+    const LARGE: usize = 300_000;
+    let manager = manager(0);
+    let port = manager.local_addr().port();
+    let handler = |run: Run| async move {
+        run.send("small").await?;
+        run.send(vec![7_u8; LARGE]).await?;
+        Ok::<_, Cancelled>("end")
+    };
+    let _worker = in_time(Worker::builder().port(port).handler(handler).start()).await.unwrap();
+    let client = client(port).await;
+    let mut updates = client.work_updates(["go"], WorkOptions::default()).unwrap();
+    let mut lengths = Vec::new();
+    while let Some((_, update)) = in_time(updates.next()).await {
+        match update {
+            Update::Data(chunk) => lengths.push(chunk.len()),
+            Update::Outcome(outcome) => assert_eq!(outcome.unwrap(), "end"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(lengths, [5, LARGE]);
 }
 
 #[tokio::test]

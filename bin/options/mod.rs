@@ -97,7 +97,7 @@ struct Layered(BTreeMap<String, (String, Layer)>);
 /// Usage errors of all three places; also help and version, which the parser hands out as errors.
 pub fn parse<T: Parser>(surroundings: &Surroundings) -> Result<Parsed<T>, Failure> {
     let command = prepared(T::command()).color(ColorChoice::from_arguments(&surroundings.arguments).into());
-    let known = options_of(&command);
+    let known = options_of(&command, &chosen(&command, &surroundings.arguments));
     let mut warnings = Vec::new();
     let from_environment = environment::read(&surroundings.environment, &known, &mut warnings)?;
     let mut layered = Layered::default();
@@ -161,16 +161,42 @@ fn prepared_arg(arg: Arg) -> Arg {
         .hide_possible_values(true)
 }
 
-/// Every option with a long name, of the command and its subcommands.
-fn options_of(command: &Command) -> Known {
-    let mut known = Known::new();
-    for arg in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
-        known.insert(arg.get_id().to_string(), arg.clone());
+/// The names of the subcommands that the command line goes through, whatever else is wrong with it.
+fn chosen(command: &Command, arguments: &[OsString]) -> Vec<String> {
+    let matches = command.clone().ignore_errors(true).try_get_matches_from(arguments).ok();
+    let mut level = matches.as_ref().and_then(ArgMatches::subcommand);
+    let mut names = Vec::new();
+    while let Some((name, matches)) = level {
+        names.push(name.to_owned());
+        level = matches.subcommand();
     }
-    for subcommand in command.get_subcommands() {
-        known.extend(options_of(subcommand));
+    names
+}
+
+/// Every option with a long name, of the command and its subcommands. Those of subcommands that were not chosen may have any
+/// value: they are for others, and another command may have an option of the same name.
+fn options_of(command: &Command, chosen: &[String]) -> Known {
+    let mut known = Known::new();
+    names_below(command, &mut known);
+    let (mut level, mut chosen) = (Some(command), chosen.iter());
+    while let Some(command) = level {
+        for arg in with_long_names(command) {
+            known.insert(arg.get_id().to_string(), arg.clone());
+        }
+        level = chosen.next().and_then(|name| command.find_subcommand(name));
     }
     known
+}
+
+fn names_below(command: &Command, known: &mut Known) {
+    for arg in with_long_names(command) {
+        known.insert(arg.get_id().to_string(), Arg::new(arg.get_id()));
+    }
+    command.get_subcommands().for_each(|subcommand| names_below(subcommand, known));
+}
+
+fn with_long_names(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| arg.get_long().is_some())
 }
 
 /// Whether the option's own parser takes the value. Asked for variables and files, so that the error can name the place.

@@ -36,6 +36,10 @@ enum Verb {
         #[arg(long)]
         watch: bool,
     },
+    Count {
+        #[arg(long)]
+        run_timeout: Option<u8>,
+    },
 }
 
 /// Names and values.
@@ -64,6 +68,22 @@ fn work(file: &str, words: &[&str], environment: &[(&str, &str)]) -> (Option<u64
     let parsed = small(&words, environment).unwrap();
     let Verb::Work { run_timeout, no_wait, .. } = parsed.options.command else { panic!("not work") };
     (run_timeout.map(|time| u64::try_from(time.as_millis()).unwrap()), no_wait)
+}
+
+#[test]
+fn a_value_is_for_the_command_that_was_chosen() {
+    let long = [("PROLETARIAT_RUN_TIMEOUT", "2s")];
+    assert!(small(&["status"], &long).is_ok(), "not for this one");
+    assert!(small(&["work"], &long).is_ok());
+    let error = small(&["count"], &long).unwrap_err().to_string();
+    assert!(error.contains("PROLETARIAT_RUN_TIMEOUT: invalid value '2s'"), "{error}");
+    let Verb::Count { run_timeout } =
+        small(&["count"], &[("PROLETARIAT_RUN_TIMEOUT", "7")]).unwrap().options.command
+    else {
+        panic!("not count")
+    };
+    assert_eq!(run_timeout, Some(7));
+    assert_eq!(work("run_timeout = '1s'\nwatch = 'whatever'", &[], &[]), (Some(1_000), false));
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl Builder {
         self
     }
 
-    /// Connect again after so long without a byte from the manager. Default: 30 s.
+    /// Connect again after so long without a byte from the manager; zero: never for that. Default: 30 s.
     pub fn manager_timeout(mut self, timeout: Duration) -> Self {
         self.link.manager_timeout = timeout;
         self

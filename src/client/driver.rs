@@ -30,13 +30,25 @@ pub(super) enum Command {
     Drop(Tag),
     Taken { tag: Tag, index: u64, bytes: u64 },
     SystemMessage { content: Payload, to: Recipient, timeout_ms: u32, room: Room, reply: Reply<SystemReport> },
-    Listen(mpsc::Sender<(MessageId, SystemMessage)>),
-    Confirm(MessageId),
+    Listen(Listener),
+    Confirm(Delivery),
     Status(Reply<Payload>),
     Shutdown(oneshot::Sender<()>),
 }
 
 type Reply<T> = oneshot::Sender<Result<T, JobError>>;
+
+/// Where system messages from others go.
+type Listener = mpsc::Sender<(Delivery, SystemMessage)>;
+
+/// A system message that came in, by the session it came in: a late confirmation is never taken for one of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Delivery {
+    /// Counted here.
+    session: u64,
+    /// The manager's number.
+    id: MessageId,
+}
 
 /// See the head of the file.
 pub(super) struct ClientMember {
@@ -48,8 +60,10 @@ pub(super) struct ClientMember {
     reports: HashMap<MessageId, (Room, Reply<SystemReport>)>,
     statuses: HashMap<MessageId, Reply<Payload>>,
     notes: u64,
-    listener: Option<mpsc::Sender<(MessageId, SystemMessage)>>,
+    listener: Option<Listener>,
     state: watch::Sender<LinkState>,
+    /// Sessions so far.
+    sessions: u64,
     up: bool,
     /// No call is taken any more.
     closing: bool,
@@ -69,6 +83,7 @@ impl ClientMember {
             notes: 0,
             listener: None,
             state,
+            sessions: 0,
             up: false,
             closing: false,
             waiting_for_end: Vec::new(),
@@ -117,7 +132,8 @@ impl ClientMember {
             self.machine.handle(now, Event::Confirmed { id });
             return;
         };
-        match listener.try_send((id, message)) {
+        let delivery = Delivery { session: self.sessions, id };
+        match listener.try_send((delivery, message)) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 tracing::warn!("a system message is dropped: the callback is too far behind");
@@ -126,6 +142,13 @@ impl ClientMember {
                 self.listener = None;
                 self.machine.handle(now, Event::Confirmed { id });
             }
+        }
+    }
+
+    /// The callback has returned. The number means nothing in another session than its own, or another message.
+    fn confirm(&mut self, now: Time, delivery: Delivery) {
+        if delivery.session == self.sessions {
+            self.machine.handle(now, Event::Confirmed { id: delivery.id });
         }
     }
 
@@ -198,7 +221,7 @@ impl Member for ClientMember {
                 self.machine.handle(now, Event::SystemMessage { id, to, content, timeout_ms });
             }
             Command::Listen(listener) => self.listener = Some(listener),
-            Command::Confirm(id) => self.machine.handle(now, Event::Confirmed { id }),
+            Command::Confirm(delivery) => self.confirm(now, delivery),
             Command::Status(reply) => {
                 let id = self.next_note();
                 self.statuses.insert(id, reply);
@@ -218,6 +241,7 @@ impl Member for ClientMember {
 
     fn link_up(&mut self, now: Time, welcome: &Welcome) {
         self.up = true;
+        self.sessions += 1;
         self.machine.handle(now, Event::LinkUp { payload_bytes_max: welcome.payload_bytes_max });
         self.state.send_replace(LinkState::Up {
             peer: welcome.peer,

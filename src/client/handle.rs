@@ -3,7 +3,7 @@
 use super::builder::Builder;
 use super::call::Call;
 use super::calls::Sink;
-use super::driver::Command;
+use super::driver::{Command, Delivery};
 use super::error::Error;
 use super::group::Group;
 use super::machine::{Job, JobError, Outcome, SystemReport};
@@ -13,10 +13,12 @@ use crate::net::connect::LinkError;
 use crate::net::drive::Clock;
 use crate::net::window::Window;
 use core::future::Future;
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::AtomicU64;
+use futures_util::FutureExt;
 use proletariat_protocol::limits::{SYSTEM_MESSAGE_BYTES_MAX, SYSTEM_MESSAGES_OPEN_MAX};
 use proletariat_protocol::message::Recipient;
-use proletariat_protocol::{ErrorCode, MessageId, Payload, PeerId};
+use proletariat_protocol::{ErrorCode, Payload, PeerId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -266,15 +268,19 @@ impl Client {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (listener, mut incoming) = mpsc::channel::<(MessageId, SystemMessage)>(INCOMING_MAX);
+        let (listener, mut incoming) = mpsc::channel::<(Delivery, SystemMessage)>(INCOMING_MAX);
         self.shared.send(Command::Listen(listener))?;
         // A strong sender would keep the client alive for the sake of its callback.
         let commands = self.shared.commands.downgrade();
         tokio::spawn(async move {
-            while let Some((id, message)) = incoming.recv().await {
-                callback(message).await;
+            while let Some((delivery, message)) = incoming.recv().await {
+                // A callback that panics has returned, too: the sender must not wait for it.
+                let called = AssertUnwindSafe(async { callback(message).await }).catch_unwind();
+                if called.await.is_err() {
+                    tracing::warn!("the callback for system messages panicked");
+                }
                 let Some(commands) = commands.upgrade() else { break };
-                if commands.send(Command::Confirm(id)).is_err() {
+                if commands.send(Command::Confirm(delivery)).is_err() {
                     break;
                 }
             }

@@ -18,6 +18,7 @@ mod notes;
 mod ranges;
 mod sending;
 mod session;
+mod stream;
 mod table;
 #[cfg(test)]
 mod tests;

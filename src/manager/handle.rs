@@ -216,6 +216,9 @@ impl Driver {
             match asker {
                 Asker::Peer(peer, id) => {
                     let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+                    if let Some((_, session)) = self.connections.of(peer) {
+                        session.asked -= 1;
+                    }
                     self.send(peer, ManagerMessage::Status { id, bytes }, payload.clone());
                 }
                 Asker::Owner(sender) => {

@@ -107,6 +107,11 @@ impl Liveness {
         }
     }
 
+    /// When the phase began.
+    pub(super) fn since(&self) -> Time {
+        self.since
+    }
+
     /// Bytes came.
     pub(super) fn heard(&mut self, now: Time) {
         self.heard = now;

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Reads of one connection in one turn; who has more waits for the next, so that one peer never holds up the others.
 const READS_PER_TURN: usize = 4;
+/// Status requests of a peer that have no answer yet: each answer is a text of its own.
+const STATUS_REQUESTS_MAX: usize = 1_024;
 /// A refused connection is closed after this time, whether the peer has read why or not.
 const REFUSAL_TIME: Duration = Duration::from_millis(900);
 /// So long a session that leaves in order may take what still waits for it.
@@ -52,7 +54,7 @@ impl Driver {
             match read {
                 Err(panic) => return self.broke(place, &panic, now),
                 Ok(Poll::Pending) => return,
-                Ok(Poll::Ready(Ok(0))) => return self.lose(place, now, None),
+                Ok(Poll::Ready(Ok(0))) => return self.ended(place, now),
                 Ok(Poll::Ready(Err(error))) => {
                     if session.speaker.is_none() && session.stream.is_encrypted() {
                         let why = shown::safe(&format!("no TLS session: {error}"));
@@ -76,6 +78,17 @@ impl Driver {
         }
     }
 
+    /// The peer says nothing more. Its last word may have been wrong, and what it is told about that is not written yet: so much
+    /// it may still read.
+    fn ended(&mut self, place: u32, now: Time) {
+        let Some(session) = self.connections.at(place) else { return };
+        if !matches!(session.liveness.phase, Phase::Closing(_)) || session.outgoing.bytes() == 0 {
+            return self.lose(place, now, None);
+        }
+        session.ended = true;
+        self.touch(place);
+    }
+
     fn received(&mut self, place: u32, bytes: usize, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         match session.liveness.phase {
@@ -83,8 +96,10 @@ impl Driver {
             Phase::Open => self.hear(place, 0, bytes, now),
             Phase::Closing(_) => {}
             Phase::Silent => {
-                let by = now + self.clocks.handshake_timeout;
-                self.connections.enter(place, Phase::Greeting, now, by);
+                // Where nobody may be silent, the clock of the handshake has run since the connection was accepted.
+                let begun = if self.clocks.silence_allowed { now } else { session.liveness.since() };
+                let by = begun + self.clocks.handshake_timeout;
+                self.connections.enter(place, Phase::Greeting, begun, by);
                 self.greet(place, bytes, now);
             }
             Phase::Greeting => self.greet(place, bytes, now),
@@ -216,6 +231,12 @@ impl Driver {
         }
         if asides.status.len() > 1 && paused {
             return self.violated(place, ErrorCode::Protocol, "it asks for more than it reads", now);
+        }
+        let Some(session) = self.connections.at(place) else { return };
+        session.asked += asides.status.len();
+        if session.asked > STATUS_REQUESTS_MAX {
+            let why = format!("more than {STATUS_REQUESTS_MAX} status requests without an answer");
+            return self.violated(place, ErrorCode::Protocol, &why, now);
         }
         for id in asides.status {
             self.status.ask(Asker::Peer(speaker.peer, id), sees_all);

@@ -55,6 +55,10 @@ pub(super) struct Session<C> {
     pub(super) unfinished: bool,
     /// Whether the sending half has been ended.
     pub(super) shut: bool,
+    /// Whether the peer has ended its own.
+    pub(super) ended: bool,
+    /// Status requests that have no answer yet.
+    pub(super) asked: usize,
 }
 
 /// All connections.
@@ -176,6 +180,8 @@ impl<C: Send + 'static> Connections<C> {
             touched: false,
             unfinished: false,
             shut: false,
+            ended: false,
+            asked: 0,
         };
         self.slots[place as usize] = Some(Box::new(session));
         if let Some(address) = address {
@@ -183,6 +189,7 @@ impl<C: Send + 'static> Connections<C> {
         }
         self.silent_count += 1;
         self.silent.push_back((place, self.serial));
+        self.forget_silent();
         place
     }
 
@@ -255,12 +262,16 @@ impl<C: Send + 'static> Connections<C> {
         None
     }
 
-    /// The one that has been silent for the longest, if more than `most` are.
-    pub(super) fn silent_over(&mut self, most: usize) -> Option<u32> {
+    /// Drops those from the list of the silent who are so no more, once most of it is of them.
+    fn forget_silent(&mut self) {
         if self.silent.len() > 2 * self.silent_count + 64 {
             let slots = &self.slots;
             self.silent.retain(|&(place, serial)| is_silent(slots, place, serial));
         }
+    }
+
+    /// The one that has been silent for the longest, if more than `most` are.
+    pub(super) fn silent_over(&mut self, most: usize) -> Option<u32> {
         if self.silent_count <= most {
             return None;
         }

@@ -188,8 +188,8 @@ impl Driver {
         }
         let mut cx = Context::from_waker(&session.waker);
         match session.stream.poll_shutdown(&mut cx) {
-            Poll::Ready(Ok(())) => session.shut = true,
-            Poll::Ready(Err(_)) => self.lose(place, now, None),
+            Poll::Ready(Ok(())) if !session.ended => session.shut = true,
+            Poll::Ready(_) => self.lose(place, now, None),
             Poll::Pending => {}
         }
     }

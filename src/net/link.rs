@@ -26,6 +26,8 @@ use proletariat_protocol::Time;
 const STALL: Duration = Duration::from_secs(1);
 /// So long before it gives its manager up, a link looks once more; a shorter part of a short timeout.
 const LAST_LOOK: Duration = Duration::from_secs(1);
+/// No wait for the next attempt is shorter, also where the first wait is zero: with nobody there that would be a loop.
+const WAIT_MIN: Duration = Duration::from_millis(10);
 /// Doublings after which the longest wait is reached from any sensible first wait; keeps the shift in range.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -34,15 +36,15 @@ const DOUBLINGS_MAX: u32 = 16;
 pub struct LinkConfig {
     /// Longest time for one attempt: the stream and the handshake together.
     pub attempt_timeout: Duration,
-    /// The first wait is random up to this; it doubles with each failure.
+    /// The first wait is random up to this; it doubles with each failure. No wait is shorter than 10 ms.
     pub retry_time: Duration,
     /// No wait is longer, unless the manager asks for a longer one.
     pub retry_time_max: Duration,
     /// So many failures in a row end the link; `None`: it tries for ever.
     pub max_retries: Option<u32>,
-    /// After so much silence from the manager it is pinged.
+    /// After so much silence from the manager it is pinged, if it may be given up at all.
     pub heartbeat: Duration,
-    /// After so much silence the manager is given up.
+    /// After so much silence the manager is given up. Zero: never.
     pub manager_timeout: Duration,
 }
 
@@ -204,6 +206,7 @@ impl Link {
     pub fn next_deadline(&self) -> Option<Time> {
         match self.state {
             State::Waiting { until } | State::Connecting { until } | State::Greeting { until } => Some(until),
+            State::Up(_) if self.config.manager_timeout.is_zero() => None,
             State::Up(Up { heard, pinged: false, .. }) => Some(heard + self.ping_after()),
             State::Up(Up { heard, looked: false, .. }) => {
                 Some(heard + (self.config.manager_timeout - self.last_look()))
@@ -284,12 +287,12 @@ impl Link {
         State::Waiting { until: now + not_before + self.jitter() }
     }
 
-    /// A random wait up to the first one doubled as often as it failed, within the longest.
+    /// A random wait up to the first one doubled as often as it failed, within the shortest and the longest.
     fn jitter(&mut self) -> Duration {
         let doubled = self.config.retry_time.saturating_mul(1 << self.doublings);
         self.doublings = (self.doublings + 1).min(DOUBLINGS_MAX);
         let most = micros(doubled.min(self.config.retry_time_max));
-        Duration::from_micros(self.random_below(most.saturating_add(1)))
+        Duration::from_micros(self.random_below(most.saturating_add(1))).max(WAIT_MIN)
     }
 
     fn random_below(&mut self, bound: u64) -> u64 {

@@ -137,11 +137,12 @@ impl Scheduler {
     }
 
     /// Fails at once what does not want to wait and still does. While slots gather, nobody has been looked for yet: whom
-    /// somebody could take takes part in the pass that follows.
-    pub(crate) fn refuse_to_wait(&mut self, now: Time) {
+    /// somebody could take takes part in the pass that follows. Tells whether any has failed.
+    pub(crate) fn refuse_to_wait(&mut self, now: Time) -> bool {
         if self.burst.no_wait.is_empty() && self.burst.until_pass.is_empty() {
-            return;
+            return false;
         }
+        let mut failed = false;
         let gathering = self.gate.opens_at().is_some() && !self.draining;
         if !gathering {
             self.burst.no_wait.append(&mut self.burst.until_pass);
@@ -158,8 +159,10 @@ impl Scheduler {
                 self.burst.until_pass.push((key, sequence));
             } else {
                 self.fail_job(now, key, ErrorCode::NoWorker);
+                failed = true;
             }
         }
+        failed
     }
 
     /// Removes the jobs of clients that left, a portion at a time.

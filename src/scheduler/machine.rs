@@ -266,7 +266,10 @@ impl Scheduler {
         self.choose_pools();
         self.weigh_all();
         self.dispatch(now);
-        self.refuse_to_wait(now);
+        if self.refuse_to_wait(now) {
+            // Who shared an execution with one of them may be less urgent than it was, and have room.
+            self.dispatch(now);
+        }
         self.accept();
         self.clean_up(now);
         self.passing.end();

@@ -146,14 +146,15 @@ impl Builder {
         self
     }
 
-    /// The first wait before connecting again is random up to this; then it doubles, up to 5 s. Default: 2 s.
+    /// The first wait before connecting again is random up to this; then it doubles, up to 5 s. No wait is shorter than 10 ms.
+    /// Default: 2 s.
     #[must_use]
     pub fn retry_time(mut self, time: Duration) -> Self {
         self.link.retry_time = time;
         self
     }
 
-    /// After so long without a byte the manager is given up, and another connection tried. Default: 30 s.
+    /// After so long without a byte the manager is given up, and another connection tried; zero: never. Default: 30 s.
     #[must_use]
     pub fn manager_timeout(mut self, timeout: Duration) -> Self {
         self.link.manager_timeout = timeout;

@@ -1,7 +1,7 @@
 //! The files of the three executables. Whatever one says, it is taken, or refused with its line and a reason of one line; and what is taken
 //! makes options.
 
-use super::{Known, Layer, Layered, Surroundings, file, matches, options_of, prepared};
+use super::{Known, Layer, Layered, Surroundings, chosen, file, matches, options_of, prepared};
 use crate::commands::client::ClientOptions;
 use crate::commands::manager::ManagerOptions;
 use crate::commands::worker::WorkerOptions;
@@ -32,10 +32,11 @@ static EXECUTABLES: LazyLock<[Executable; 3]> = LazyLock::new(|| {
 
 fn executable<T: Parser>(call: &[&str]) -> Executable {
     let command = prepared(T::command());
-    let arguments = call.iter().map(Into::into).collect();
+    let arguments: Vec<_> = call.iter().map(Into::into).collect();
     let call = Surroundings { arguments, ..Surroundings::default() };
     let options = |matches: &ArgMatches| T::from_arg_matches(matches).map(drop);
-    Executable { known: options_of(&command), command, call, options }
+    let known = options_of(&command, &chosen(&command, &call.arguments));
+    Executable { known, command, call, options }
 }
 
 /// The first byte chooses the executable, the rest is the file.

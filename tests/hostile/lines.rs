@@ -47,6 +47,8 @@ struct Process {
     closed: bool,
     /// Nobody reads what it says.
     mute: bool,
+    /// It was told to end because it said no answer and would never say one.
+    overlong: bool,
     /// Written and not read.
     pipe: VecDeque<u8>,
     /// Bytes that it has read in all.
@@ -256,6 +258,9 @@ impl World {
 
     fn answer(&mut self, child: usize, lines: usize) {
         let process = &mut self.processes[child];
+        if process.mute {
+            return;
+        }
         let mut chunk = Vec::new();
         for _ in 0..lines {
             let Some(end) = process.read.iter().position(|byte| *byte == b'\n') else { break };
@@ -278,6 +283,7 @@ impl World {
     fn overflow(&mut self, child: usize) {
         let process = &mut self.processes[child];
         if process.up && !std::mem::replace(&mut process.mute, true) {
+            process.overlong = !self.reply && !process.told_to_end;
             self.has_overflowed = true;
             self.tell(Some(Event::Overlong { child }));
         }
@@ -290,8 +296,8 @@ impl World {
         }
         let process = std::mem::take(process);
         let read_bytes = process.taken;
-        // It has read something that it has not answered, and nobody told it to end.
-        self.may_be_blamed = !process.read.is_empty() && !process.told_to_end;
+        // It has read something that it has not answered, and nobody told it to end, or it left no choice.
+        self.may_be_blamed = !process.read.is_empty() && (!process.told_to_end || process.overlong);
         self.tell(Some(Event::Ended { child, read_bytes, how: "exit status 1".into() }));
     }
 

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_child_that_talks_before_it_reads_is_no_deadlock", a_child_that_talks_before_it_reads_is_no_deadlock),
     ("a_child_with_a_closed_pipe_is_started_again", a_child_with_a_closed_pipe_is_started_again),
     ("a_line_without_end_is_too_large", a_line_without_end_is_too_large),
+    ("an_echo_without_end_is_a_crash", an_echo_without_end_is_a_crash),
     ("complaints_are_told_line_by_line", complaints_are_told_line_by_line),
     ("a_crash_is_charged_to_the_line_it_was_at", a_crash_is_charged_to_the_line_it_was_at),
     ("an_unwanted_line_ends_its_child_and_grandchild", an_unwanted_line_ends_its_child_and_grandchild),
@@ -160,6 +161,18 @@ fn a_line_without_end_is_too_large() {
             Lines::start(Settings { line_bytes_max: 100_000, ..settings(sh(script), true) });
         tell(&lines, &[b"a"]);
         assert_eq!(gather(&mut ends, 1).await, BTreeMap::from([(0, LineEnd::TooLarge)]));
+    });
+}
+
+fn an_echo_without_end_is_a_crash() {
+    run(async {
+        let script = "read -r line; exec cat /dev/zero";
+        let (lines, mut ends, _talker) =
+            Lines::start(Settings { line_bytes_max: 100_000, ..settings(sh(script), false) });
+        tell(&lines, &[b"a"]);
+        let how = "child 1: wrote a line without an end".to_owned();
+        assert_eq!(gather(&mut ends, 1).await, BTreeMap::from([(0, LineEnd::Crashed(how))]));
+        assert_eq!(lines.statistics().crashes, 1);
     });
 }
 

@@ -108,6 +108,19 @@ fn a_worker_that_is_told_to_end_takes_its_children_along() {
 }
 
 #[test]
+fn children_see_the_end_of_their_input_and_have_time_to_end() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let (file, bye) = (test.path("pids"), test.path("bye"));
+    let script = format!("while read -r line; do echo $line; done; sleep 0.3; echo bye > {}", bye.display());
+    let worker = manager.ready_worker(&["--slots", "1", "--exec", &telling(&file, &script)]);
+    manager.ask(&["work", "a"]).expect(0);
+    worker.signal(Signal::TERM);
+    worker.ended().expect(0);
+    assert!(bye.exists(), "it was ended within its grace");
+}
+
+#[test]
 fn nothing_outlives_a_worker_that_is_killed_or_loses_its_manager() {
     let test = Test::new();
     let manager = test.manager(&[]);

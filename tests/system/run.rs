@@ -1,6 +1,8 @@
 //! `worker --run`: a process for each job.
 
-use crate::harness::{Test, until, within};
+use crate::harness::{CLIENT, Test, let_time_pass, until, within};
+use proletariat_protocol::JobOptions;
+use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use rustix::process::Signal;
 use std::path::Path;
 use std::time::Duration;
@@ -134,6 +136,44 @@ fn output_is_streamed_while_it_comes() {
     std::fs::write(&gate, "").unwrap();
     let ended = job.close_input().ended().expect(0);
     assert_eq!(ended.lines()[1..], [r#"{"index":0,"data":"two\n"}"#, r#"{"index":0,"result":"one\ntwo\n"}"#]);
+}
+
+#[test]
+fn a_caller_that_takes_slowly_gets_the_whole_result() {
+    const WHOLE: u64 = 500_000;
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let gate = test.path("gate");
+    // The program ends at the gate; a descendant that has left its group stands before the full pipe.
+    let program = format!(
+        "sh -c 'setsid head -c {WHOLE} /dev/zero & while [ ! -e {} ]; do sleep 0.01; done'",
+        gate.display()
+    );
+    let _worker = manager.ready_worker(&["--run", &program, "--stream"]);
+    let mut client = manager.peer(CLIENT);
+    client.submit_with(JobOptions { stream: true, ..JobOptions::default() }, &[b"x"]);
+    let (mut taken, mut credited) = (0, 0);
+    let result = loop {
+        match client.hear() {
+            (ManagerMessage::Data { job, bytes }, _) => {
+                taken += u64::from(bytes);
+                // With chunks of 64 KiB, the window of 256 KiB may be as good as full here.
+                if credited == 0 && taken > 196_000 {
+                    std::fs::write(&gate, "").unwrap();
+                    // Twice as long as anybody waits for last words.
+                    let_time_pass(Duration::from_secs(1));
+                }
+                if gate.exists() {
+                    client.say(&PeerMessage::Credit { job, bytes: taken - credited }, &[]);
+                    credited = taken;
+                }
+            }
+            (ManagerMessage::Outcomes { .. }, payloads) => break payloads[0].len() as u64,
+            (ManagerMessage::Accepted { .. }, _) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((taken, result), (WHOLE, WHOLE));
 }
 
 #[test]

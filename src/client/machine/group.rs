@@ -9,6 +9,7 @@
 
 use super::event::{Job, JobError, OwnOptions};
 use super::ranges::Ranges;
+use super::stream::Stream;
 use super::table::Table;
 use proletariat_protocol::{JobOptions, Payload, Time};
 use std::collections::VecDeque;
@@ -44,10 +45,19 @@ pub(super) struct Record {
     pub(super) own: Option<Box<OwnOptions>>,
     /// Its number in this session; `None`: pending.
     pub(super) number: Option<u64>,
-    /// Stream data taken by the caller and not told to the manager yet, in bytes.
-    pub(super) taken: u64,
+    /// From the first chunk on; boxed, because few jobs have any.
+    pub(super) stream: Option<Box<Stream>>,
     /// The caller has seen data of the run that is under way.
     pub(super) told_data: bool,
+}
+
+impl Record {
+    /// Whatever comes from now on is of another run.
+    pub(super) fn restart_stream(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.restart();
+        }
+    }
 }
 
 impl Group {
@@ -69,7 +79,7 @@ impl Group {
     /// Puts a job at the end; its index.
     pub(super) fn push(&mut self, job: Job) -> u64 {
         let Job { payload, own } = job;
-        self.jobs.push(Record { payload, own, number: None, taken: 0, told_data: false })
+        self.jobs.push(Record { payload, own, number: None, stream: None, told_data: false })
     }
 
     /// Whether there is nothing left to wait for.

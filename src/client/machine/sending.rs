@@ -182,6 +182,7 @@ impl Machine {
         let Some(group) = self.groups.get_mut(slot(id)).and_then(Option::as_mut) else { return };
         if let Some(record) = group.jobs.get_mut(index) {
             record.number = None;
+            record.restart_stream();
             group.pending.insert(index);
             self.enqueue(id);
         }

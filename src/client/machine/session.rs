@@ -3,12 +3,7 @@
 use super::event::{Action, JobError, Outcome};
 use super::table::Table;
 use super::{GroupId, Machine};
-use proletariat_protocol::limits::STREAM_WINDOW_BYTES;
 use proletariat_protocol::{ErrorCode, JobId, Payload, Time};
-
-/// Credit is given back in portions of this size, so that small chunks do not cost a message each and the sender never
-/// runs dry.
-const CREDIT_BYTES: u64 = STREAM_WINDOW_BYTES / 4;
 
 /// From the numbers of one session to jobs.
 #[derive(Debug)]
@@ -81,7 +76,7 @@ impl Machine {
         let Some(group) = groups.get_mut(super::slot(id)).and_then(Option::as_mut) else { return };
         for (index, record) in group.jobs.iter_mut() {
             record.number = None;
-            record.taken = 0;
+            record.restart_stream();
             if core::mem::take(&mut record.told_data) {
                 out.push(Action::Restarted { group: id, index });
             }
@@ -137,6 +132,7 @@ impl Machine {
         let Some(Place { group, index }) = self.place(job) else { return };
         if let Some(record) = self.group_mut(group).and_then(|group| group.jobs.get_mut(index)) {
             record.told_data = true;
+            record.stream.get_or_insert_default().came(payload.len() as u64);
             self.out.push(Action::Data { group, index, payload });
         }
     }
@@ -151,19 +147,15 @@ impl Machine {
         let Some(Place { group, index }) = self.place(job) else { return };
         if let Some(record) = self.group_mut(group).and_then(|group| group.jobs.get_mut(index)) {
             record.told_data = false;
+            record.restart_stream();
             self.out.push(Action::Restarted { group, index });
         }
     }
 
     pub(super) fn taken(&mut self, id: GroupId, index: u64, bytes: u64) {
-        if self.session.is_none() {
-            return;
-        }
         let Some(record) = self.group_mut(id).and_then(|group| group.jobs.get_mut(index)) else { return };
-        let Some(number) = record.number else { return };
-        record.taken = record.taken.saturating_add(bytes);
-        if record.taken >= CREDIT_BYTES {
-            let bytes = core::mem::take(&mut record.taken);
+        let due = record.stream.as_mut().and_then(|stream| stream.take(bytes));
+        if let (Some(number), Some(bytes)) = (record.number, due) {
             self.out.push(Action::Credit { job: JobId(number), bytes });
         }
     }

@@ -56,6 +56,17 @@ fn without_the_json_dialect_nobody_may_be_silent() {
 }
 
 #[test]
+fn a_byte_buys_no_time_where_nobody_may_be_silent() {
+    let manager = builder().handshake_timeout(5 * SHORT).no_json(true).start().unwrap();
+    let mut slow = connect(manager.local_addr());
+    let accepted = Instant::now();
+    std::thread::sleep(4 * SHORT);
+    slow.write_all(&[0]).unwrap();
+    assert!(read_to_end(&slow).is_empty());
+    assert!(accepted.elapsed() < 8 * SHORT, "{:?}", accepted.elapsed());
+}
+
+#[test]
 fn a_frame_that_does_not_get_on_ends_its_session() {
     let manager = builder().frame_timeout(2 * SHORT).start().unwrap();
     let mut peer = Peer::join(manager.local_addr(), CLIENT);

@@ -34,6 +34,43 @@ fn other_tongues_are_answered_in_their_own_and_closed() {
 }
 
 #[test]
+fn who_says_nothing_more_still_reads_why() {
+    let manager = builder().start().unwrap();
+    for said in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &b"\0REQ\0\0\0\x01\0\0\0\x04mult"[..]] {
+        for _ in 0..20 {
+            let mut stream = connect(manager.local_addr());
+            stream.write_all(said).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let asked = Instant::now();
+            assert!(!read_to_end(&stream).is_empty(), "a script that pipes its request in");
+            assert!(asked.elapsed() < Duration::from_millis(500), "closed at once after that");
+        }
+    }
+}
+
+#[test]
+fn more_status_requests_than_are_answered_end_the_session() {
+    let manager = builder().start().unwrap();
+    let mut peer = Peer::join(manager.local_addr(), CLIENT);
+    let mut requests = Vec::new();
+    for id in 0..2_000 {
+        let request = PeerMessage::StatusRequest { id: proletariat_protocol::MessageId(id) };
+        let mut bytes = bytes::BytesMut::new();
+        proletariat_protocol::frame::put_message_start(&mut bytes, &request);
+        requests.extend_from_slice(&bytes);
+    }
+    peer.write_raw(&requests);
+    while let Some((message, _)) = peer.try_hear() {
+        if let ManagerMessage::Leaving { code, message, .. } = message {
+            assert_eq!(code, ErrorCode::Protocol);
+            assert!(message.contains("1024 status requests"), "{message}");
+            return;
+        }
+    }
+    panic!("it was not told why");
+}
+
+#[test]
 fn one_byte_at_a_time_is_answered_too() {
     let manager = builder().start().unwrap();
     let mut stream = connect(manager.local_addr());

@@ -51,6 +51,13 @@ fn waits_are_random_grow_and_stay_within_the_longest() {
 }
 
 #[test]
+fn a_first_wait_of_zero_is_no_loop() {
+    let config = LinkConfig { retry_time: Duration::ZERO, ..LinkConfig::default() };
+    let waits = waits(config, 3, 50);
+    assert!(waits.iter().all(|&wait| wait == Duration::from_millis(10)), "{waits:?}");
+}
+
+#[test]
 fn a_hint_of_the_manager_is_waited_for() {
     for seed in 0..50 {
         let mut link = up(LinkConfig::default(), seed);
@@ -116,6 +123,19 @@ fn silence_is_met_with_one_ping_and_then_ends_the_session() {
     assert_eq!(link.poll(at(35_099)), None);
     assert_eq!(link.poll(at(35_100)), Some(Step::ManagerSilent));
     assert!(!link.is_up());
+}
+
+#[test]
+fn a_timeout_of_zero_is_none() {
+    let config = LinkConfig { manager_timeout: Duration::ZERO, ..LinkConfig::default() };
+    let mut link = up(config, 1);
+    assert_eq!(link.next_deadline(), None);
+    for now in [at(2), at(5_001), at(86_400_000)] {
+        assert_eq!(link.poll(now), None, "{now:?}");
+    }
+    assert!(link.is_up());
+    let next = link.failed(at(86_400_001), AT_WILL).unwrap();
+    assert_eq!(link.poll(next), Some(Step::Connect), "a session that ends is not silence");
 }
 
 #[test]

@@ -4,7 +4,9 @@
 mod harness;
 
 use harness::{World, jobs_of};
-use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, Offer, Payload, PeerId, WorkResult};
+use proletariat_protocol::{
+    ErrorCode, HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult,
+};
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
 use std::sync::Arc;
@@ -198,4 +200,25 @@ fn a_run_that_begins_anew_may_last_as_long_as_any_of_all_who_wait_allows() {
     let worker = world.worker(Offer::new(1));
     let run = world.assigned_to(worker).remove(0);
     assert_eq!(run.run_limit_ms, 5_000, "it joined late, and now waits like the other");
+}
+
+/// With sacred guarantees a less urgent range may have room where a more urgent one has none.
+#[test]
+fn who_shared_an_execution_with_one_that_does_not_wait_is_looked_at_again() {
+    let mut world =
+        World::new(Config { sacred_guarantees: true, hold_similar_work: true, ..Config::default() });
+    let client = world.client();
+    let worker = world.worker(Offer::new(2).guarantee(1, 1).guarantee(2, 1));
+    world.submit(client, JobOptions { priority: 2, ..JobOptions::default() }, &["fills its range"]);
+    assert_eq!(world.assigned_to(worker).len(), 1);
+    let keyed = |priority| JobOptions { key: Some(b"k".to_vec()), priority, ..JobOptions::default() };
+    let hurried = JobOptions { no_wait: true, ..keyed(2) };
+    for (number, options) in [(1, &keyed(1)), (2, &hurried)] {
+        let payloads = [Payload::from_static(b"shared")].into_iter().collect();
+        let first = JobId(number);
+        world.scheduler.handle(world.now, Event::Submitted { client, first, options, payloads });
+    }
+    world.pass_millis(0);
+    assert_eq!(world.errors(client), [(2, ErrorCode::NoWorker)]);
+    assert_eq!(jobs_of(&world.assigned_to(worker)), ["shared"]);
 }

@@ -207,13 +207,15 @@ impl Machine {
         }
     }
 
-    /// More bytes without a line break than a line may have: that is no answer and none will come.
+    /// More bytes without a line break than a line may have. Where children reply, that is the answer to the oldest line. Elsewhere it
+    /// is none, and none will come: that child has failed as one that crashes has.
     fn overlong(&mut self, number: usize) {
         let Some(child) = self.children.get_mut(number) else { return };
-        if self.config.reply
-            && let Some(given) = child.given.pop_front()
-        {
-            self.out.push(over(given.id, LineEnd::TooLarge));
+        let answered = if self.config.reply { child.given.pop_front() } else { None };
+        match answered {
+            Some(given) => self.out.push(over(given.id, LineEnd::TooLarge)),
+            // One that was told to end before has not failed.
+            None => child.overlong |= child.state == State::Up,
         }
         child.end(number, &mut self.out);
     }

@@ -182,8 +182,8 @@ async fn carry(mut queue: Queue, lines: Arc<Lines>, mut ends: Ends) {
             }
         }
     }
-    // The worker is over, or the children are.
-    lines.tell(vec![Event::Stop]);
+    // The worker is over, or the children are. No more lines come; whoever cannot wait for the grace says stop.
+    lines.tell(vec![Event::Finish]);
 }
 
 fn event(item: Queued, impossible: &mut Vec<(RunId, Ending)>) -> Option<Event> {

@@ -12,6 +12,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// Stands for the payload in the words of the program.
 const PLACE: &[u8] = b"{}";
@@ -23,7 +25,7 @@ const TAIL_BYTES: usize = 2_048;
 const FIRST_READ_BYTES: usize = 2 * 1024;
 const READ_BYTES: usize = 64 * 1024;
 /// What a child wrote is there when it has ended, unless a descendant that left its group still has the pipe open. Nobody waits
-/// longer than this for that.
+/// longer than this for that. It is the waits for the pipe that count: what a caller takes slowly is not lost.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Starts a program for each job: the payload on its standard input, and as one argument where a word holds `{}`; what it
@@ -149,15 +151,16 @@ impl Heard {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdin, unfed) = (child.stdin.take(), core::mem::take(&mut child.unfed));
         let Self { result, tail } = self;
+        let exited = CancellationToken::new();
         let mut io = Box::pin(async {
             tokio::try_join!(
                 async {
-                    feed(stdin, &unfed).await;
+                    until_late(&exited, feed(stdin, &unfed)).await;
                     Ok(())
                 },
-                listen(stdout, result, run, stream),
+                listen(stdout, result, run, stream, &exited),
                 async {
-                    keep_tail(stderr, tail).await;
+                    until_late(&exited, keep_tail(stderr, tail)).await;
                     Ok(())
                 },
             )
@@ -170,10 +173,9 @@ impl Heard {
             }
             status = child.wait() => status.map_err(lost)?,
         };
-        match tokio::time::timeout(LAST_WORDS, io).await {
-            Ok(Err(ending)) => Err(ending),
-            _ => Ok(status),
-        }
+        exited.cancel();
+        io.await?;
+        Ok(status)
     }
 
     fn ending(self, name: &str, status: ExitStatus) -> Ending {
@@ -194,6 +196,19 @@ impl Heard {
     }
 }
 
+/// Does the work, but not for long after the child has ended.
+async fn until_late(exited: &CancellationToken, work: impl Future<Output = ()>) {
+    let late = async {
+        exited.cancelled().await;
+        sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        biased;
+        () = late => {}
+        () = work => {}
+    }
+}
+
 /// A child need not read its input.
 async fn feed(stdin: Option<pipe::Sender>, payload: &[u8]) {
     if let Some(mut stdin) = stdin {
@@ -201,13 +216,23 @@ async fn feed(stdin: Option<pipe::Sender>, payload: &[u8]) {
     }
 }
 
-async fn listen(stdout: Option<Output>, result: &mut Vec<u8>, run: &Run, stream: bool) -> Result<(), Ending> {
+/// What is in the pipe is always read, however long a send takes.
+async fn listen(
+    stdout: Option<Output>,
+    result: &mut Vec<u8>,
+    run: &Run,
+    stream: bool,
+    exited: &CancellationToken,
+) -> Result<(), Ending> {
     let Some(mut stdout) = stdout else { return Ok(()) };
     let bytes_max = run.result_bytes_max();
     let mut buffer = vec![0; FIRST_READ_BYTES];
+    let mut patience = LAST_WORDS;
     loop {
-        // Nothing is left to be heard where the pipe breaks.
-        let Ok(count @ 1..) = stdout.read(&mut buffer).await else { return Ok(()) };
+        let count = read(&mut stdout, &mut buffer, exited, &mut patience).await;
+        if count == 0 {
+            return Ok(());
+        }
         result.extend_from_slice(&buffer[..count]);
         if result.len() as u64 > bytes_max {
             return Err(Ending::TooLarge(format!("more than {bytes_max} bytes on standard output")));
@@ -217,6 +242,31 @@ async fn listen(stdout: Option<Output>, result: &mut Vec<u8>, run: &Run, stream:
         }
         buffer.resize(READ_BYTES, 0);
     }
+}
+
+/// So much was read; nothing when nothing is left to be heard: the pipe has ended or is broken, or the child has ended and all the
+/// waits since then together have used up the patience.
+async fn read(
+    stdout: &mut Output,
+    buffer: &mut [u8],
+    exited: &CancellationToken,
+    patience: &mut Duration,
+) -> usize {
+    let mut since = None;
+    let late = async {
+        exited.cancelled().await;
+        since = Some(Instant::now());
+        sleep(*patience).await;
+    };
+    let count = tokio::select! {
+        biased;
+        read = stdout.read(buffer) => read.unwrap_or(0),
+        () = late => 0,
+    };
+    if let Some(since) = since {
+        *patience = patience.saturating_sub(since.elapsed());
+    }
+    count
 }
 
 async fn keep_tail(stderr: Option<Output>, tail: &mut VecDeque<u8>) {

@@ -1,10 +1,11 @@
 //! The machine in virtual time, with the manager's end played by hand.
 
 use super::*;
-use proletariat_protocol::limits::STREAM_WINDOW_BYTES;
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{JobId, MessageId, Payload};
 use std::time::Duration;
+
+mod streams;
 
 const GROUP: GroupId = GroupId(0);
 const LIMIT: u64 = 1 << 20;
@@ -477,34 +478,6 @@ fn an_abort_before_the_submit_sends_nothing() {
     assert_eq!(world.sent(), [(0, texts(&["b"]))]);
     assert_eq!(world.actions, []);
     assert_eq!(world.codes(), [(0, Some(ErrorCode::Aborted))]);
-}
-
-#[test]
-fn stream_data_gets_credit_as_it_is_taken_and_a_restart_drops_it() {
-    let mut world = World::connected();
-    world.open(GROUP, JobOptions { stream: true, ..plain() }, &["a"]);
-    world.sent();
-    let data = |number| Event::Data { job: JobId(number), payload: Payload::from_static(b"data") };
-    world.handle(data(0));
-    world.handle(Event::Progress { job: JobId(0), done: 1, total: 2 });
-    let half = STREAM_WINDOW_BYTES / 8;
-    world.handle(Event::Taken { group: GROUP, index: 0, bytes: half });
-    assert_eq!(world.actions.len(), 2);
-    world.handle(Event::Taken { group: GROUP, index: 0, bytes: half });
-    assert_eq!(world.actions.last(), Some(&Action::Credit { job: JobId(0), bytes: 2 * half }));
-    world.handle(Event::Restarted { job: JobId(0) });
-    assert_eq!(world.actions.last(), Some(&Action::Restarted { group: GROUP, index: 0 }));
-    world.handle(data(0));
-    world.actions.clear();
-    // A new session runs it anew: what was seen of the old run is void.
-    world.down();
-    assert_eq!(world.actions, [Action::Restarted { group: GROUP, index: 0 }]);
-    world.handle(data(0));
-    world.handle(Event::Taken { group: GROUP, index: 0, bytes: 1 << 30 });
-    assert_eq!(world.actions.len(), 1);
-    world.up();
-    world.down();
-    assert_eq!(world.actions.len(), 2, "nothing was seen, nothing is void: {:?}", world.actions);
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(super) struct Child {
     /// It began or said something last.
     pub(super) heard: Time,
     pub(super) began: Time,
+    /// It wrote a line without an end, and that was no answer. It is told to end for it, and counts as one that ends by itself.
+    pub(super) overlong: bool,
     /// It has answered in this life.
     pub(super) has_answered: bool,
     /// Lives in a row without an answer.
@@ -65,6 +67,7 @@ impl Default for Child {
             outgoing: Vec::new(),
             heard: Time::ZERO,
             began: Time::ZERO,
+            overlong: false,
             has_answered: false,
             silent_lives: 0,
             failed_starts: 0,
@@ -89,6 +92,7 @@ impl Child {
         self.given_bytes = 0;
         self.began = now;
         self.heard = now;
+        self.overlong = false;
         self.has_answered = false;
     }
 

@@ -17,6 +17,8 @@ const FAILED_STARTS_MAX: u32 = 10;
 const STARTED_AFTER: Duration = Duration::from_secs(5);
 /// Where nothing was ever answered, so many ends are enough: every line would kill.
 const SILENT_ENDS_MAX: u32 = 50;
+/// How a child ended that we ended for a line without an end.
+const OVERLONG: &str = "wrote a line without an end";
 
 impl Machine {
     pub(super) fn started(&mut self, now: Time, number: usize) {
@@ -39,7 +41,8 @@ impl Machine {
 
     pub(super) fn ended(&mut self, now: Time, number: usize, read_bytes: u64, how: &str) {
         let Some(child) = self.children.get_mut(number) else { return };
-        let was_told = child.state == State::Dying;
+        let was_told = child.state == State::Dying && !child.overlong;
+        let how = if child.overlong { OVERLONG } else { how };
         let has_begun = child.has_begun_oldest(read_bytes);
         let given = core::mem::take(&mut child.given);
         let mut is_charged = has_begun && !was_told;

@@ -225,6 +225,42 @@ fn a_line_without_end_ends_the_child() {
 }
 
 #[test]
+fn a_line_without_end_is_a_crash_where_children_echo() {
+    let mut bench = Bench::new(Config { depth: Some(2), ..config(1, false) });
+    bench.up();
+    bench.line(1, "a");
+    bench.line(2, "b");
+    assert_eq!(bench.tell(Event::Overlong { child: 0 }), [Action::Terminate { child: 0 }]);
+    let how = "child 1: wrote a line without an end".to_owned();
+    assert_eq!(bench.ended(0, 2), [over(LineId(1), LineEnd::Crashed(how))]);
+    assert_eq!(bench.machine.statistics().0, 1);
+    assert_eq!(bench.wait(), Duration::from_millis(10), "as after any crash");
+    assert_eq!(bench.said, [Action::Start { child: 0 }]);
+    assert_eq!(bench.tell(Event::Started { child: 0 }), [write(0, "b\n")]);
+    // It was told to end because nobody wants its line: that is no crash, whatever it writes.
+    bench.tell(Event::Cancelled { id: LineId(2) });
+    assert_eq!(bench.tell(Event::Overlong { child: 0 }), []);
+    assert_eq!(bench.ended(0, 0), [over(LineId(2), LineEnd::Stopped), Action::Start { child: 0 }]);
+}
+
+#[test]
+fn a_child_that_writes_without_end_and_reads_nothing_is_given_up() {
+    for reply in [false, true] {
+        let mut bench = Bench::new(config(1, reply));
+        bench.up();
+        for _ in 1..10 {
+            bench.tell(Event::Overlong { child: 0 });
+            assert_eq!(bench.ended(0, 0), []);
+            bench.wait();
+            bench.tell(Event::Started { child: 0 });
+        }
+        bench.tell(Event::Overlong { child: 0 });
+        let reason = "ends before it reads a line (wrote a line without an end)".to_owned();
+        assert_eq!(bench.ended(0, 0), [Action::Failed { reason }]);
+    }
+}
+
+#[test]
 fn silence_is_wondered_at_once() {
     let mut bench = Bench::new(config(1, true));
     bench.up();
