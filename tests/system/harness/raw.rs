@@ -249,11 +249,15 @@ impl Peer {
 
     /// Executions given to this worker, at least one.
     pub(crate) fn executions(&mut self) -> Vec<(AssignedExecution, Payload)> {
-        match self.hear() {
-            (ManagerMessage::Assign { executions }, payloads) => {
-                executions.into_iter().zip(payloads).collect()
+        loop {
+            match self.hear() {
+                (ManagerMessage::Assign { executions }, payloads) => {
+                    return executions.into_iter().zip(payloads).collect();
+                }
+                // Somebody has taken what a run sent.
+                (ManagerMessage::Grant { .. }, _) => {}
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
     }
 
