@@ -157,8 +157,7 @@ mod tests {
         for number in 0..lines {
             writer.make_writer().write_all(format!("line {number}\n").as_bytes()).unwrap();
         }
-        let lost = writer.dropped.load(Ordering::Relaxed);
-        assert!(lost >= 999, "{lost} dropped of {lines}, {LINES_MAX} fit and one is being written");
+        // How many were dropped may have been taken for a line of its own by now, if the thread began late.
         drop(open);
         drop(guard);
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
@@ -167,7 +166,7 @@ mod tests {
             .filter_map(|line| line.split_once(" log lines dropped")?.0.parse::<usize>().ok())
             .sum();
         let written = text.lines().filter(|line| line.starts_with("line ")).count();
-        assert!(told >= 999, "{told} told");
+        assert!(told >= 999, "{told} told of {lines}: {LINES_MAX} fit and one is being written");
         assert_eq!(told + written, lines, "every line is written or counted");
     }
 
