@@ -20,15 +20,20 @@ fn use_many_lines(world: &mut World, client: PeerId, worker: PeerId) {
     }
 }
 
-#[test]
-fn a_job_that_avoids_its_only_worker_and_one_that_comes_after_it_share_a_line() {
-    let mut world = World::new(Config::default());
-    let client = world.client();
-    let worker = world.worker(Offer::new(100));
-    use_many_lines(&mut world, client, worker);
+/// A client, and a worker of many slots that has handed its only job back as unfit.
+fn handed_back(world: &mut World) -> (PeerId, PeerId) {
+    let (client, worker) = (world.client(), world.worker(Offer::new(100)));
+    use_many_lines(world, client, worker);
     world.submit(client, of_priority(1_000), &["first"]);
     let run = world.assigned_to(worker).remove(0);
     world.hand_back(&run, HandBackReason::Unfit);
+    (client, worker)
+}
+
+#[test]
+fn a_job_that_avoids_its_only_worker_and_one_that_comes_after_it_share_a_line() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = handed_back(&mut world);
     world.submit(client, of_priority(1_000), &["second"]);
     assert_eq!(jobs_of(&world.assigned_to(worker)), ["second"]);
     world.pass_millis(1_000);
@@ -38,14 +43,9 @@ fn a_job_that_avoids_its_only_worker_and_one_that_comes_after_it_share_a_line() 
 #[test]
 fn a_job_that_avoids_a_worker_goes_to_another_one_that_has_room() {
     let mut world = World::new(Config::default());
-    let client = world.client();
-    let worker = world.worker(Offer::new(100));
-    use_many_lines(&mut world, client, worker);
-    world.submit(client, of_priority(1_000), &["job"]);
-    let run = world.assigned_to(worker).remove(0);
-    world.hand_back(&run, HandBackReason::Unfit);
+    handed_back(&mut world);
     let other = world.worker(Offer::new(1));
-    assert_eq!(jobs_of(&world.assigned_to(other)), ["job"]);
+    assert_eq!(jobs_of(&world.assigned_to(other)), ["first"]);
 }
 
 #[test]
