@@ -15,7 +15,8 @@ use super::boundary::{contain, vital};
 use super::driver::Driver;
 use super::handle::Command;
 use super::json::{
-    Dialect, Frame, Frames, JobName, Piece, Question, Refused, Rules, Times, World, answer, error_text,
+    Dialect, Failures, Frame, Frames, JobName, LastShown, Piece, Question, Refused, Rules, Survey, Times,
+    World, error_text,
 };
 use super::liveness::{Clocks, Phase};
 use super::outgoing::Outgoing;
@@ -71,29 +72,21 @@ pub(super) struct JsonDesk {
     /// Answers are being made; those who ask meanwhile get the next ones.
     busy: bool,
     failures: Failures,
+    last_shown: LastShown,
 }
 
-/// What JSON workers said of runs that failed, by the message that the scheduler passes on. It holds for one turn, in which the
-/// scheduler delivers what it was told. The message is known by where it lies: it is held here, so nothing else can lie there.
-#[derive(Debug, Default)]
-struct Failures(BTreeMap<(usize, usize), (Payload, Payload)>);
-
-/// Texts for peers, each so many times.
-pub(super) type Answers = Vec<(PeerId, u32, Payload)>;
+/// Texts for peers, each in parts and so many times.
+pub(super) type Answers = Vec<(PeerId, u32, Vec<Payload>)>;
 
 impl JsonDesk {
     pub(super) fn new() -> Self {
-        Self { boot: unix_millis(), questions: BTreeMap::new(), busy: false, failures: Failures::default() }
-    }
-}
-
-impl Failures {
-    fn place(message: &Payload) -> (usize, usize) {
-        (message.as_ptr().addr(), message.len())
-    }
-
-    fn find(&self, message: &Payload) -> Option<&Payload> {
-        self.0.get(&Self::place(message)).map(|(_, whole)| whole)
+        Self {
+            boot: unix_millis(),
+            questions: BTreeMap::new(),
+            busy: false,
+            failures: Failures::default(),
+            last_shown: LastShown::default(),
+        }
     }
 }
 
@@ -126,7 +119,7 @@ impl World for Surroundings<'_> {
     }
 
     fn failed(&mut self, message: &Payload, result: Payload) {
-        self.desk.failures.0.insert(Failures::place(message), (message.clone(), result));
+        self.desk.failures.note(message, result);
     }
 
     fn ask(&mut self, question: Question) {
@@ -283,7 +276,7 @@ impl Driver {
         let Some(session) = self.connections.at(place) else { return };
         session.speaker = Some(Speaker { peer, roles: ROLES });
         session.json = Some(Box::new(JsonSession {
-            dialect: Dialect::new(peer, rules),
+            dialect: Dialect::new(peer, rules, self.json.last_shown.clone()),
             frames: Frames::default(),
             begun: false,
             spoken_to: false,
@@ -355,7 +348,8 @@ impl Driver {
 
     /// The scheduler has decided: what was kept for its decision goes, and answers are begun for those who asked.
     pub(super) fn decided_json(&mut self, now: Time) {
-        self.json.failures.0.clear();
+        self.json.failures.clear();
+        self.json.last_shown.forget();
         if self.json.busy || self.json.questions.is_empty() {
             return;
         }
@@ -364,9 +358,9 @@ impl Driver {
         let (status, sacred) = (self.scheduler.status(now), self.config.scheduler.sacred_guarantees);
         let (boot, doorbell) = (self.json.boot, self.doorbell.clone());
         self.clerk.hand(move || {
-            let now = unix_millis();
+            let survey = Survey::new(&status, Times { boot, now: unix_millis() }, sacred);
             let text = |((peer, question), (connected, count))| {
-                (peer, count, answer(question, peer, Times { boot, connected, now }, sacred, &status))
+                (peer, count, survey.answer(question, peer, connected))
             };
             // A manager that has ended owes nobody its state.
             let _ = doorbell.send(Command::JsonAnswers(questions.into_iter().map(text).collect()));

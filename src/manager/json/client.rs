@@ -9,6 +9,7 @@ use proletariat_protocol::limits::{self, CLOCK_MILLIS_MAX, KEY_BYTES_MAX};
 use proletariat_protocol::{ErrorCode, JobId, JobOptions, Payload};
 use proletariat_scheduler::Event;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem;
 use std::time::Duration;
 
 /// Room for what stands around a list of names in an answer.
@@ -16,12 +17,6 @@ const AROUND_BYTES: usize = 128 + NAME_BYTES_MAX;
 
 /// A fault of a push, for its sender.
 type Fault = (ErrorCode, String);
-
-/// Jobs in a row for which the same holds.
-struct Batch {
-    options: JobOptions,
-    payloads: Vec<Payload>,
-}
 
 impl Dialect {
     pub(super) fn hear_push(&mut self, message: &Message<'_>, world: &mut impl World) {
@@ -60,22 +55,16 @@ impl Dialect {
         }
         let options = options(message)?;
         self.check_count(count)?;
-        let batches = self.batches(work, &options)?;
-        let bytes = batches.iter().map(|batch| batch.bytes(self.rules.hold_similar_work)).sum();
+        let bytes = self.weigh(work)?;
         if let Some(refused) = world.refusal(self.peer, count as u64, bytes) {
             let millis = u32::try_from(refused.retry_after.as_millis()).unwrap_or(u32::MAX);
             let answer = self.answer("push").raw("rid", rid.text());
             answer.refused(refused.code, &refused.message, millis).say();
             return Ok(());
         }
-        let mut first = self.requests.add(&name, count as u64, fingerprint);
+        let first = self.requests.add(&name, count as u64, fingerprint);
         self.say_ids(rid, first, count as u64);
-        for Batch { options, payloads } in batches {
-            let jobs = payloads.len() as u64;
-            let payloads = payloads.into_iter().collect();
-            world.tell(Event::Submitted { client: self.peer, first, options: &options, payloads });
-            first = first.plus(jobs);
-        }
+        self.submit(work, first, options, world);
         Ok(())
     }
 
@@ -95,8 +84,10 @@ impl Dialect {
         Err((ErrorCode::TooLarge, format!("a push of {count} jobs: at most {most} are taken at once")))
     }
 
-    fn batches(&self, work: Elements<'_>, common: &JobOptions) -> Result<Vec<Batch>, Fault> {
-        let mut batches: Vec<Batch> = Vec::new();
+    /// What these jobs count for while they wait, or what is wrong with one of them. Nothing is kept of them before it is known that
+    /// they are taken.
+    fn weigh(&self, work: Elements<'_>) -> Result<u64, Fault> {
+        let mut bytes = 0;
         for value in work {
             let text = value.text();
             if text.len() as u64 > self.rules.payload_bytes_max {
@@ -106,17 +97,31 @@ impl Dialect {
                     format!("a job of {} bytes: max_payload is {most}", text.len()),
                 ));
             }
-            let (kind, key) = if value.is_object() { self.kind_and_key(value)? } else { (None, None) };
-            let payload = Payload::copy_from_slice(text.as_bytes());
-            match batches.last_mut().filter(|batch| batch.options.kind == kind && batch.options.key == key) {
-                Some(batch) => batch.payloads.push(payload),
-                None => batches.push(Batch {
-                    options: JobOptions { kind, key, ..common.clone() },
-                    payloads: vec![payload],
-                }),
-            }
+            let (kind, key) = self.kind_and_key(value)?;
+            bytes += (text.len() + kind.map_or(0, |kind| kind.len()) + key.map_or(0, |key| key.len())) as u64;
         }
-        Ok(batches)
+        Ok(bytes)
+    }
+
+    /// Tells of jobs that are taken. Those in a row for which the same holds go together, and they are told before the next ones are
+    /// kept: of a million jobs each may be of another kind than the one before.
+    fn submit(&self, work: Elements<'_>, mut first: JobId, mut options: JobOptions, world: &mut impl World) {
+        let (client, mut payloads) = (self.peer, Vec::new());
+        let mut tell = |options: &JobOptions, payloads: Vec<Payload>| {
+            let jobs = payloads.len() as u64;
+            let payloads = payloads.into_iter().collect();
+            world.tell(Event::Submitted { client, first, options, payloads });
+            first = first.plus(jobs);
+        };
+        for value in work {
+            let (kind, key) = self.kind_and_key(value).expect("nothing is wrong with a job that was weighed");
+            if !payloads.is_empty() && (options.kind != kind || options.key != key) {
+                tell(&options, mem::take(&mut payloads));
+            }
+            (options.kind, options.key) = (kind, key);
+            payloads.push(Payload::copy_from_slice(value.text().as_bytes()));
+        }
+        tell(&options, payloads);
     }
 
     /// What the keys `_kind` and `_key` of a job say.
@@ -191,15 +196,6 @@ impl Dialect {
                 self.answer("abort").raw("rid", rid).error("EABRNOFO", text).say();
             }
         }
-    }
-}
-
-impl Batch {
-    /// What these jobs count for while they wait.
-    fn bytes(&self, keys_count: bool) -> u64 {
-        let kind = self.options.kind.as_ref().map_or(0, String::len);
-        let key = self.options.key.as_ref().filter(|_| keys_count).map_or(0, Vec::len);
-        self.payloads.iter().map(|payload| (payload.len() + kind + key) as u64).sum()
     }
 }
 

@@ -3,7 +3,6 @@
 use super::hear::Message;
 use super::runs::number;
 use super::say::Answer;
-use super::shown::shown;
 use super::{Dialect, NAME_BYTES_MAX, World};
 use proletariat_protocol::limits::{SYSTEM_MESSAGE_BYTES_MAX, SYSTEM_MESSAGES_OPEN_MAX};
 use proletariat_protocol::message::Recipient;
@@ -84,8 +83,8 @@ impl Dialect {
         let from = if from == MANAGER { MANAGER_NAME.into() } else { from.to_string() };
         let head = format!(r#"{{"command":"sysmsg","id":"{id}","from":"{from}","content":"#);
         // At most 1 MiB: whatever it is shown as fits into a frame.
-        let content = shown(content).unwrap_or_else(|| Payload::from_static(b"null"));
-        self.speech.say_parts(&[&Payload::from(head), &content, &Payload::from_static(b"}")]);
+        let content = self.last_shown.value(content).unwrap_or_else(|| Payload::from_static(b"null"));
+        self.speech.say_parts(&[Payload::from(head), content, Payload::from_static(b"}")]);
     }
 
     /// What became of one of this peer's.

@@ -5,10 +5,11 @@
 //! where the native one has numbers, and decides nothing about who runs what.
 //!
 //! In reading order: `text` (JSON that is cut, never rewritten), `frames` and `speech` (bytes in, bytes out), `shown` (bytes as a JSON
-//! value); `requests`, `runs`, `messages` (the names); `hear`, with `client` and `worker`, and `say` (the words); `status` and
-//! `moment` (answers for people). `super::dialect` is the driver's half.
+//! value); `requests`, `runs`, `messages`, `failures` (the names, and what is kept under them); `hear`, with `client` and `worker`, and
+//! `say` (the words); `status` and `moment` (answers for people). `super::dialect` is the driver's half.
 
 mod client;
+mod failures;
 mod frames;
 mod hear;
 #[cfg(any(test, fuzzing))]
@@ -25,11 +26,13 @@ mod status;
 mod text;
 mod worker;
 
+pub(super) use failures::Failures;
 pub(super) use frames::{Frame, Frames};
 pub(super) use runs::JobName;
 pub(super) use say::error_text;
+pub(super) use shown::LastShown;
 pub(super) use speech::Piece;
-pub(super) use status::{Question, Times, answer};
+pub(super) use status::{Question, Survey, Times};
 
 use messages::Messages;
 use proletariat_protocol::{ErrorCode, Payload, PeerId};
@@ -87,10 +90,12 @@ pub(super) struct Dialect {
     offered: bool,
     messages: Messages,
     speech: Speech,
+    last_shown: LastShown,
 }
 
 impl Dialect {
-    pub(super) fn new(peer: PeerId, rules: Rules) -> Self {
+    /// `last_shown` is shared by all dialects of a manager.
+    pub(super) fn new(peer: PeerId, rules: Rules, last_shown: LastShown) -> Self {
         Self {
             peer,
             rules,
@@ -99,6 +104,7 @@ impl Dialect {
             offered: false,
             messages: Messages::default(),
             speech: Speech::default(),
+            last_shown,
         }
     }
 

@@ -3,11 +3,12 @@
 use proletariat_protocol::JobId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::rc::Rc;
 
 /// Unfinished requests, by rid and by their first job.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    by_rid: BTreeMap<Box<str>, u64>,
+    by_rid: BTreeMap<Rc<str>, u64>,
     by_first: BTreeMap<u64, Request>,
     /// The number of the next job.
     next: u64,
@@ -21,7 +22,7 @@ pub(super) struct Requests {
 
 #[derive(Debug)]
 struct Request {
-    rid: Box<str>,
+    rid: Rc<str>,
     count: u64,
     /// Tells its list of work from others.
     fingerprint: u64,
@@ -47,8 +48,10 @@ impl Requests {
         self.next += count;
         let words = usize::try_from(count.div_ceil(64)).expect("a list that fits into a frame");
         let (ended, aborting) = (vec![0; words], false);
-        let request = Request { rid: rid.into(), count, fingerprint, open: count, ended, aborting };
-        self.by_rid.insert(rid.into(), first);
+        // It may be long, so both tables hold the same one.
+        let rid: Rc<str> = rid.into();
+        self.by_rid.insert(Rc::clone(&rid), first);
+        let request = Request { rid, count, fingerprint, open: count, ended, aborting };
         self.by_first.insert(first, request);
         JobId(first)
     }
@@ -148,6 +151,8 @@ mod tests {
         assert_eq!(requests.add("sa", 70, 5), JobId(0));
         assert_eq!(requests.add("sb", 1, 6), JobId(70));
         assert_eq!((requests.find("sa"), requests.next()), (Some((JobId(0), 70, 5)), JobId(71)));
+        let (rid, first) = requests.by_rid.first_key_value().unwrap();
+        assert!(Rc::ptr_eq(rid, &requests.by_first[first].rid), "it is kept once");
         for job in 0..70 {
             assert!(requests.is_open(JobId(job)) && requests.find("sa").is_some());
             assert!(requests.end(JobId(job)) && !requests.end(JobId(job)));

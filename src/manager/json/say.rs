@@ -2,16 +2,13 @@
 
 use super::requests::Abort;
 use super::runs::{JobName, Run};
-use super::shown::{shown, string};
+use super::shown::{TEXT_BYTES_MAX, sentence, shown, string};
 use super::speech::{List, Speech};
 use super::{Dialect, FRAME_BYTES_MAX};
 use proletariat_protocol::job::OutcomeKind;
 use proletariat_protocol::message::{AssignedExecution, JobOutcome, ManagerMessage};
 use proletariat_protocol::{ErrorCode, JobId, Payload};
 use std::fmt::Write;
-
-/// What an error tells at most, in bytes, so that it fits into every frame.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// An object that answers a command, in the making.
 pub(super) struct Answer<'a> {
@@ -124,34 +121,34 @@ impl Dialect {
         let said = match (outcome.outcome, whole) {
             (OutcomeKind::Result, _) => {
                 let head = format!(r#"{{"id":"{name}","result":{{"err":null,"data":"#);
-                shown(payload).is_some_and(|data| self.speech.put_entry(List::Done, &head, Some(&data), "}}"))
+                let data = self.last_shown.value(payload);
+                data.is_some_and(|data| self.speech.put_entry(List::Done, &head, Some(&data), "}}"))
             }
             (OutcomeKind::Error(_), Some(whole)) => {
                 let head = format!(r#"{{"id":"{name}","result":"#);
                 self.speech.put_entry(List::Done, &head, Some(whole), "}")
             }
             (OutcomeKind::Error(code), None) => {
-                self.say_failure(name, code, &String::from_utf8_lossy(payload));
+                let message = self.last_shown.sentence(payload);
+                self.say_failure(name, code, &message);
                 true
             }
         };
         if !said {
             let text = format!("the result fits into no frame of {FRAME_BYTES_MAX} bytes");
-            self.say_failure(name, ErrorCode::TooLarge, &text);
+            self.say_failure(name, ErrorCode::TooLarge, &sentence(text.as_bytes()));
         }
     }
 
-    fn say_failure(&mut self, name: JobName, code: ErrorCode, text: &str) {
-        let text = match code {
-            ErrorCode::AssignTimeout => "Assign timeout",
-            ErrorCode::RunTimeout => "Timeout",
-            _ => &text[..text.floor_char_boundary(TEXT_BYTES_MAX)],
+    /// `message` is a JSON string. Of a clock the ancestor's programs are told what the ancestor says.
+    fn say_failure(&mut self, name: JobName, code: ErrorCode, message: &Payload) {
+        let message = match code {
+            ErrorCode::AssignTimeout => Payload::from_static(br#""Assign timeout""#),
+            ErrorCode::RunTimeout => Payload::from_static(br#""Timeout""#),
+            _ => message.clone(),
         };
-        let message = string(text);
-        let entry = format!(
-            r#"{{"id":"{name}","result":{{"err":{{"code":"{code}","message":{message}}},"data":null}}}}"#
-        );
-        self.speech.put_entry(List::Done, &entry, None, "");
+        let head = format!(r#"{{"id":"{name}","result":{{"err":{{"code":"{code}","message":"#);
+        self.speech.put_entry(List::Done, &head, Some(&message), r#"},"data":null}}"#);
     }
 
     /// Any other word.
@@ -186,17 +183,18 @@ impl Dialect {
 
     /// Jobs that were accepted by the look before and refused then: their client has its answer, so each of them ends.
     fn say_refused(&mut self, first: JobId, count: u64, code: ErrorCode, message: &str) {
+        let message = sentence(message.as_bytes());
         for offset in 0..count {
             let job = first.plus(offset);
             if self.requests.end(job) {
-                self.say_failure(JobName { client: self.peer, job }, code, message);
+                self.say_failure(JobName { client: self.peer, job }, code, &message);
             }
         }
     }
 
-    /// A text of the answer to a question.
-    pub(in crate::manager) fn say_text(&mut self, text: &Payload) {
-        if !self.speech.say_parts(&[text]) {
+    /// The answer to a question, in parts.
+    pub(in crate::manager) fn say_text(&mut self, parts: &[Payload]) {
+        if !self.speech.say_parts(parts) {
             let description = "the state fits into no frame: ask with `client status`";
             self.complain(ErrorCode::TooLarge.as_str(), description, None);
         }

@@ -66,8 +66,8 @@ impl Speech {
     }
 
     /// The same where it may be large, in parts; false, and nothing said, if it is over the limit.
-    pub(super) fn say_parts(&mut self, parts: &[&Payload]) -> bool {
-        let bytes = parts.iter().map(|part| part.len()).sum();
+    pub(super) fn say_parts(&mut self, parts: &[Payload]) -> bool {
+        let bytes = parts.iter().map(Payload::len).sum();
         if bytes > FRAME_BYTES_MAX {
             return false;
         }
@@ -230,7 +230,7 @@ mod tests {
         assert!(speech.put_entry(List::Push, "", Some(&most), ""));
         let over = Payload::from(vec![b'1'; FRAME_BYTES_MAX - 10]);
         assert!(!speech.put_entry(List::Push, "", Some(&over), ""));
-        assert!(!speech.say_parts(&[&over, &over]));
+        assert!(!speech.say_parts(&[over.clone(), over]));
         assert_eq!(poured(&mut speech).len(), 1);
     }
 }

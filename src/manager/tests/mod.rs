@@ -5,6 +5,7 @@ mod ends;
 mod faults;
 mod jobs;
 mod json;
+mod json_crowds;
 mod outboxes;
 mod peer;
 mod refusals;

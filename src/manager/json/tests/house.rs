@@ -4,14 +4,14 @@
 #![cfg_attr(not(test), allow(dead_code, reason = "the recorded conversations use all of it"))]
 
 use super::super::{
-    Dialect, FRAME_BYTES_MAX, JobName, Piece, Question, Refused, Rules, Times, World, answer,
+    Dialect, FRAME_BYTES_MAX, Failures, JobName, LastShown, Piece, Question, Refused, Rules, Survey, Times,
+    World,
 };
 use crate::manager::translate;
 use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{InstanceId, JobId, Payload, PeerId, Time, WorkResult};
 use proletariat_scheduler::selector::RandomWeighted;
 use proletariat_scheduler::{Abilities, Action, Config, Event, Joined, Scheduler};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// 2026-01-02T03:04:05.678Z
@@ -24,7 +24,8 @@ pub(in crate::manager::json) struct House {
     peers: Vec<Party>,
     rules: Rules,
     sacred: bool,
-    failures: BTreeMap<(usize, usize), (Payload, Payload)>,
+    failures: Failures,
+    last_shown: LastShown,
     questions: Vec<(PeerId, Question)>,
     /// The scheduler was told something that no JSON peer said.
     told: bool,
@@ -41,7 +42,7 @@ struct Party {
 
 struct Around<'a> {
     scheduler: &'a mut Scheduler,
-    failures: &'a mut BTreeMap<(usize, usize), (Payload, Payload)>,
+    failures: &'a mut Failures,
     questions: &'a mut Vec<(PeerId, Question)>,
     peer: PeerId,
     now: Time,
@@ -62,7 +63,7 @@ impl World for Around<'_> {
     }
 
     fn failed(&mut self, message: &Payload, result: Payload) {
-        self.failures.insert((message.as_ptr().addr(), message.len()), (message.clone(), result));
+        self.failures.note(message, result);
     }
 
     fn ask(&mut self, question: Question) {
@@ -86,7 +87,8 @@ impl House {
             now: Time::from_millis(1_000),
             peers: Vec::new(),
             rules,
-            failures: BTreeMap::new(),
+            failures: Failures::default(),
+            last_shown: LastShown::default(),
             questions: Vec::new(),
             told: false,
             native: Vec::new(),
@@ -117,7 +119,7 @@ impl House {
             abilities,
         };
         self.scheduler.handle(self.now, Event::Joined(joined));
-        let dialect = json.then(|| Dialect::new(peer, self.rules));
+        let dialect = json.then(|| Dialect::new(peer, self.rules, self.last_shown.clone()));
         self.peers.push(Party { name: name.into(), peer, dialect });
         peer
     }
@@ -176,6 +178,7 @@ impl House {
             self.scheduler.poll(self.now, &mut actions);
             actions.iter().for_each(|action| self.act(action));
             self.failures.clear();
+            self.last_shown.forget();
             self.scheduler.audit();
             self.answer_questions();
             for party in &mut self.peers {
@@ -192,10 +195,15 @@ impl House {
     }
 
     fn answer_questions(&mut self) {
-        for (peer, question) in std::mem::take(&mut self.questions) {
-            let status = self.scheduler.status(self.now);
-            let times = Times { boot: MILLIS - 60_000, connected: MILLIS - 1_000, now: MILLIS };
-            let text = answer(question, peer, times, self.sacred, &status);
+        let questions = std::mem::take(&mut self.questions);
+        if questions.is_empty() {
+            return;
+        }
+        let status = self.scheduler.status(self.now);
+        let times = Times { boot: MILLIS - 60_000, now: MILLIS };
+        let survey = Survey::new(&status, times, self.sacred);
+        for (peer, question) in questions {
+            let text = survey.answer(question, peer, MILLIS - 1_000);
             if let Some(dialect) = self.dialect(peer) {
                 dialect.say_text(&text);
             }
@@ -221,8 +229,7 @@ impl House {
             &Action::Deliver { client, job, ref outcome } => {
                 let payload = outcome.payload();
                 let outcome = translate::outcome(job, outcome, payload);
-                let whole = self.failures.get(&(payload.as_ptr().addr(), payload.len()));
-                let whole = whole.map(|(_, whole)| whole.clone());
+                let whole = self.failures.find(payload).cloned();
                 match self.dialect(client) {
                     Some(dialect) => dialect.say_outcome(&outcome, payload, whole.as_ref()),
                     None => self.native.push((job, String::from_utf8_lossy(payload).into_owned())),

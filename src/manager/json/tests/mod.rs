@@ -1,5 +1,7 @@
-//! The dialect against the real scheduler, in virtual time: recorded conversations, and words that nobody should say.
+//! The dialect against the real scheduler, in virtual time: recorded conversations, words that nobody should say, and what is for a crowd.
 
+#[cfg(test)]
+mod crowds;
 #[cfg(test)]
 mod golden;
 pub(super) mod house;
