@@ -16,6 +16,7 @@ use proletariat_scheduler::{Action, Config, Event, Joined};
 pub use said::{Ending, Said};
 pub use state::{Assignment, Execution, Job, JobRef, Message, Peer, Stage, Worker};
 use std::collections::{BTreeMap, BTreeSet};
+use submission::found_no_worker;
 
 /// What differs from the model, in a sentence.
 pub type Verdict = Result<(), String>;
@@ -136,8 +137,13 @@ impl Model {
         }
         gone.into_iter().for_each(|peer| self.forget_jobs_of(peer));
         self.fire_message_clocks();
-        self.follow_assignments(actions)?;
-        self.refuse_the_hurried(actions)?;
+        // Who was refused may have been the urgent one of those that wait for an execution. Without it others may take that.
+        let refusals = actions.iter().position(|action| found_no_worker(action).is_some());
+        let (before, after) = actions.split_at(refusals.unwrap_or(actions.len()));
+        self.follow_assignments(before)?;
+        self.refuse_the_hurried(after)?;
+        self.follow_assignments(after)?;
+        self.check_the_hurried()?;
         self.compare(actions)?;
         self.check_run_limits(actions)?;
         self.check_accepts(actions)?;

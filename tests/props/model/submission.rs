@@ -136,32 +136,41 @@ impl Model {
         self.aborts.extend(own);
     }
 
-    /// Jobs that do not wait and that nobody took. Where slots gather before they are given away, those that somebody could
-    /// take take part in that, and are refused when it was in vain; only a threshold may have kept all of them from it.
+    /// Jobs that do not wait, of which the scheduler says that nobody took them. Where slots gather before they are given away,
+    /// those that somebody could take take part in that; only a threshold may have kept all of them from it.
     pub(super) fn refuse_the_hurried(&mut self, actions: &[Action]) -> Verdict {
+        let gathers = self.config.avail_threshold == 1 && !self.config.distrib_randmax.is_zero();
+        for job in actions.iter().filter_map(found_no_worker) {
+            let hurried = self.hurried.iter().position(|(hurried, ..)| *hurried == job);
+            let Some(place) = hurried.filter(|_| self.jobs.contains_key(&job) && self.waits(job)) else {
+                continue;
+            };
+            if gathers && self.could_be_taken(job) {
+                return Err(format!("{job:?} was refused, though somebody could take it"));
+            }
+            self.hurried.remove(place);
+            self.end_job(job, &Ending::error(ErrorCode::NoWorker));
+        }
+        Ok(())
+    }
+
+    /// Jobs that do not wait are taken or refused by now; where slots gather, when that was in vain.
+    pub(super) fn check_the_hurried(&mut self) -> Verdict {
         let randmax = self.config.distrib_randmax;
         for (job, since, burst) in std::mem::take(&mut self.hurried) {
             if !self.jobs.contains_key(&job) || !self.waits(job) {
                 continue;
             }
-            let refused = |action: &Action| {
-                matches!(action, Action::Deliver { client, job: number, outcome: Outcome::Error(ErrorCode::NoWorker, _) }
-                    if (*client, *number) == job)
-            };
-            let could_be_taken =
-                self.execution_of(job).is_some_and(|place| self.has_taker(&self.executions[place]));
-            if actions.iter().any(refused) {
-                if could_be_taken && self.config.avail_threshold == 1 && !randmax.is_zero() {
-                    return Err(format!("{job:?} was refused, though somebody could take it"));
-                }
-                self.end_job(job, &Ending::error(ErrorCode::NoWorker));
-            } else if !could_be_taken && self.burst == burst || self.now >= since + randmax {
+            if !self.could_be_taken(job) && self.burst == burst || self.now >= since + randmax {
                 return Err(format!("{job:?} does not wait, and waits since {since:?}"));
-            } else {
-                self.hurried.push((job, since, burst));
             }
+            self.hurried.push((job, since, burst));
         }
         Ok(())
+    }
+
+    fn could_be_taken(&self, job: JobRef) -> bool {
+        self.execution_of(job).is_some_and(|place| self.has_taker(&self.executions[place]))
     }
 
     /// Whether a job waits for a worker: queued, or held until the run before it has stopped.
@@ -223,4 +232,14 @@ pub fn clock(millis: u32) -> Option<Duration> {
 /// When a clock that began then ends.
 pub fn due(since: Time, millis: u32) -> Option<Time> {
     clock(millis).map(|clock| since + clock)
+}
+
+/// The job that an action refuses since nobody could take it.
+pub(super) fn found_no_worker(action: &Action) -> Option<JobRef> {
+    match action {
+        Action::Deliver { client, job, outcome: Outcome::Error(ErrorCode::NoWorker, _) } => {
+            Some((*client, *job))
+        }
+        _ => None,
+    }
 }
