@@ -16,6 +16,7 @@ impl Scheduler {
         self.audit_slots();
         self.audit_jobs();
         self.audit_places();
+        self.audit_aside();
         self.audit_pools();
         self.audit_work_conserving();
         self.audit_similar();

@@ -52,13 +52,19 @@ impl Scheduler {
         if self.draining || !self.pools.is_dirty() || !self.gate.opens(now, &self.config, &mut self.random) {
             return;
         }
-        let mut pools = self.pools.take_dirty();
-        if self.wake_avoiding(&pools) {
-            // Who was woken may be for other pools, too. Each comes once, or what is taken for one would be unknown to its twin.
-            pools.extend(self.pools.take_dirty());
-            pools.sort_unstable();
-            pools.dedup();
+        // Who was woken may have left room, for want of readers or by the selector's will: that is for others of them.
+        loop {
+            let woken = self.wake_avoiding();
+            self.pass(now);
+            if !woken {
+                return;
+            }
         }
+    }
+
+    /// Goes through the pools in which something may be dispatched, until nobody in them can take any more.
+    fn pass(&mut self, now: Time) {
+        let pools = self.pools.take_dirty();
         let mut heads = core::mem::take(&mut self.burst.heads);
         let entry = |machine: &Self, pool| {
             machine.pools.get(pool).and_then(|p| p.best()).map(|head| Reverse((head, pool)))
@@ -184,9 +190,8 @@ impl Scheduler {
         self.work[execution].set_place(Place::Parked);
         match self.readers(execution) {
             Readers::One => {
-                self.uncount_waiting(execution);
-                if self.dispatch_one(now, serving, execution).is_none() {
-                    self.count_waiting(execution);
+                if self.dispatch_one(now, serving, execution).is_some() {
+                    self.uncount_waiting(execution);
                 }
             }
             Readers::Slow => self.park_unread(now, execution),
@@ -211,7 +216,7 @@ impl Scheduler {
     /// removed in portions, so some of them may still be in the list.
     fn readers(&self, execution: ExecutionKey) -> Readers {
         let mut readers = Readers::None;
-        for job in self.jobs_of(execution) {
+        for job in self.each_job_of(execution) {
             let client = &self.peers[self.work[job].client];
             if !client.gone {
                 if client.level != OutboxLevel::Paused {
@@ -223,6 +228,11 @@ impl Scheduler {
         readers
     }
 
+    /// Whether anybody reads who waits for an execution.
+    pub(crate) fn is_read(&self, execution: ExecutionKey) -> bool {
+        self.readers(execution) == Readers::One
+    }
+
     fn drop_unwanted(&mut self, now: Time, execution: ExecutionKey) {
         for job in self.jobs_of(execution) {
             self.drop_job(now, job);
@@ -230,7 +240,7 @@ impl Scheduler {
     }
 
     fn choose(&mut self, now: Time, serving: &[PoolKey], execution: ExecutionKey) -> Choice {
-        let Self { pools, work, kinds, aside, selector, random, counts, .. } = self;
+        let Self { pools, work, kinds, peers, aside, selector, random, counts, .. } = self;
         counts.looks += 1;
         let row = &work[execution];
         let among = Candidates::new(pools, serving, row.priority, counts.looks);
@@ -247,7 +257,7 @@ impl Scheduler {
             return selector.select(&request, &among, random).map_or(Choice::Refused, choice);
         }
         let is_avoided = |candidate: &Candidate| {
-            among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
+            among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == peers[key].id))
         };
         // A few tries of the selector, then whoever is left: avoiding is rare, and a pause is short.
         for _ in 0..4 {
@@ -263,14 +273,14 @@ impl Scheduler {
     /// Whether a worker would be found for a waiting execution if there were a pass now.
     pub(crate) fn could_be_taken(&mut self, now: Time, execution: ExecutionKey) -> bool {
         let row = &self.work[execution];
-        if row.place() != Place::Queued || self.readers(execution) != Readers::One {
+        if row.place() != Place::Queued || !self.is_read(execution) {
             return false;
         }
         let serving = self.pools.serving(row.kind);
         let among = Candidates::new(&self.pools, &serving, row.priority, 0);
-        let avoided = self.aside.avoided(now, execution);
+        let (peers, avoided) = (&self.peers, self.aside.avoided(now, execution));
         let is_avoided = |candidate: &Candidate| {
-            among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == key))
+            among.member(candidate).is_none_or(|key| avoided.iter().any(|(other, _)| *other == peers[key].id))
         };
         among.free() > 0 && (avoided.is_empty() || among.iter().any(|candidate| !is_avoided(&candidate)))
     }

@@ -118,7 +118,7 @@ impl Scheduler {
         let Self { work, payloads, aside, kinds, .. } = self;
         let caller = work.remove_both(key, |row| {
             payloads.discard(row.payload);
-            aside.forget(execution, row.kind);
+            aside.forget(execution);
             kinds.release(row.kind);
         });
         self.forget_job(key, caller);
@@ -129,7 +129,7 @@ impl Scheduler {
     pub(crate) fn forget_execution(&mut self, execution: ExecutionKey) {
         let row = self.work.remove_execution(execution);
         self.payloads.discard(row.payload);
-        self.aside.forget(execution, row.kind);
+        self.aside.forget(execution);
         self.kinds.release(row.kind);
         if row.flags.shared {
             self.similar.forget(execution);

@@ -81,7 +81,6 @@ impl Scheduler {
         for kind in worker.not_mine.iter().chain(worker.pauses.keys()) {
             self.kinds.release(*kind);
         }
-        self.aside.forget_worker(peer);
     }
 
     pub(crate) fn offered(&mut self, peer: PeerKey, offer: &Offer) {
@@ -224,9 +223,9 @@ impl Scheduler {
     }
 
     /// Brings the pool and the gate up to date with what a worker can take.
-    pub(crate) fn weigh(&mut self, peer: PeerKey) {
-        let Self { peers, pools, gate, admission, draining, .. } = self;
-        let peer = &mut peers[peer];
+    pub(crate) fn weigh(&mut self, key: PeerKey) {
+        let Self { peers, pools, gate, admission, aside, draining, .. } = self;
+        let peer = &mut peers[key];
         let Some(worker) = peer.worker.as_deref_mut() else {
             return;
         };
@@ -236,8 +235,12 @@ impl Scheduler {
         if eligible {
             admission.free_in_each(&worker.ledger, free);
         }
+        let mut more = false;
         for &(pool, spot) in &worker.posts {
-            pools.weigh(pool, spot, free);
+            more |= pools.weigh(pool, spot, free);
+        }
+        if more {
+            aside.got_room(key);
         }
         let (slots, held) = (worker.ledger.slots(), worker.ledger.held_in_all());
         let after = if worker.withdrawn { (0, 0) } else { (slots, slots.saturating_sub(held)) };

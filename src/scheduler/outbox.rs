@@ -63,7 +63,7 @@ impl Scheduler {
             self.detach_lines(peer, paused);
             self.pause_streams(peer, paused);
             if !paused {
-                self.wake_unread();
+                self.wake_unread(peer);
             }
         }
     }

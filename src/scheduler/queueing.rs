@@ -128,12 +128,9 @@ impl Scheduler {
 
     /// A new pool learns of all lines that it serves.
     pub(crate) fn show_lines(&mut self, pool: PoolKey) {
-        let Self { lines, pools, .. } = self;
-        for (line, row) in lines.iter() {
-            if let Some(sequence) = row.head.filter(|_| pools.pool(pool).kinds().takes(row.key.kind)) {
-                let head = Head::new(row.key.priority, sequence, line);
-                pools.set_head_in(pool, None, Some(head));
-            }
+        let heads = self.lines.heads(self.pools.pool(pool).kinds());
+        for head in heads {
+            self.pools.set_head_in(pool, None, Some(head));
         }
     }
 

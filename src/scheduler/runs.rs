@@ -223,7 +223,7 @@ impl Scheduler {
 
     /// An execution avoids a worker for a pause; too many in a row, and the worker counts as busy.
     fn avoid(&mut self, now: Time, worker: PeerKey, execution: ExecutionKey) {
-        let kind = self.work[execution].kind;
+        let (kind, id) = (self.work[execution].kind, self.peers[worker].id);
         let Some(row) = self.peers.worker_mut(worker) else {
             return;
         };
@@ -234,7 +234,7 @@ impl Scheduler {
             row.unfit_in_row = 0;
             self.pause_kind(now, worker, kind);
         }
-        self.aside.avoid(execution, worker, until);
+        self.aside.avoid(execution, id, until);
     }
 
     pub(crate) fn crashed(&mut self, now: Time, worker: PeerKey, id: AssignmentId, message: &str) {

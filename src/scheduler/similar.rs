@@ -363,7 +363,7 @@ impl Scheduler {
         } else if urgent {
             self.unpark_avoiding(execution);
         }
-        self.unpark_unread(execution);
+        self.unpark_unread(execution, job);
         if options.stream {
             self.join_stream(execution, job);
         }

@@ -178,6 +178,13 @@ impl Scheduler {
         }
     }
 
+    /// The same one by one, for whoever need not see all of them.
+    pub(crate) fn each_job_of(&self, execution: ExecutionKey) -> impl Iterator<Item = JobKey> {
+        let shared = self.work[execution].flags.shared;
+        let own = (!shared).then_some(JobKey(execution.0));
+        own.into_iter().chain(shared.then(|| self.similar.jobs_of(execution)).into_iter().flatten())
+    }
+
     /// The earliest job that waits for an execution.
     pub(crate) fn first_job(&self, execution: ExecutionKey) -> JobKey {
         if self.work[execution].flags.shared { self.similar.first(execution) } else { JobKey(execution.0) }

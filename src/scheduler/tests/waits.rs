@@ -10,7 +10,7 @@ use proletariat_protocol::{
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 fn holding() -> Config {
@@ -116,6 +116,87 @@ fn what_only_slow_readers_wait_for_ends_as_anything_that_waits() {
     world.leave(slow);
     world.pass_millis(1);
     assert!(world.scheduler.is_idle() && world.assigned_to(worker).is_empty());
+}
+
+/// Hands all its runs back as unfit, and keeps its slots.
+fn hand_all_back(world: &mut World, worker: PeerId) {
+    for run in world.assigned_to(worker) {
+        world.hand_back(&run, HandBackReason::Unfit);
+    }
+}
+
+#[test]
+fn who_avoids_a_worker_goes_to_another_one_in_order_and_before_who_came_later() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(3)));
+    world.submit(client, JobOptions::default(), &["2", "3"]);
+    world.submit(client, JobOptions { priority: 7, ..JobOptions::default() }, &["1"]);
+    hand_all_back(&mut world, worker);
+    world.submit(client, JobOptions::default(), &["x", "y", "z", "4"]);
+    assert_eq!(jobs_of(&world.assigned_to(worker)), ["x", "y", "z"]);
+    let other = world.worker(Offer::new(1));
+    for job in ["1", "2", "3", "4"] {
+        let runs = world.assigned_to(other);
+        assert_eq!(jobs_of(&runs), [job]);
+        world.finish(&runs[0], "done");
+    }
+}
+
+#[test]
+fn new_room_is_for_those_of_its_range_among_all_who_avoid_another_worker() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(3)));
+    let of_priority = |priority| JobOptions { priority, ..JobOptions::default() };
+    world.submit(client, of_priority(0), &["low"]);
+    world.submit(client, of_priority(5), &["high", "also high"]);
+    hand_all_back(&mut world, worker);
+    let other = world.worker(Offer::new(2).guarantee(5, 2));
+    assert_eq!(jobs_of(&world.assigned_to(other)), ["high", "also high"]);
+    let third = world.worker(Offer::new(1));
+    assert_eq!(jobs_of(&world.assigned_to(third)), ["low"]);
+}
+
+#[test]
+fn who_avoids_a_worker_and_does_not_read_stands_in_nobodys_way() {
+    let mut world = World::new(Config::default());
+    let (slow, client, worker) = (world.client(), world.client(), world.worker(Offer::new(2)));
+    world.submit(slow, JobOptions::default(), &["slow"]);
+    world.submit(client, JobOptions::default(), &["quick"]);
+    hand_all_back(&mut world, worker);
+    level(&mut world, slow, OutboxLevel::Paused);
+    let other = world.worker(Offer::new(1));
+    let runs = world.assigned_to(other);
+    assert_eq!(jobs_of(&runs), ["quick"]);
+    level(&mut world, slow, OutboxLevel::Clear);
+    assert!(world.assigned_to(other).is_empty() && world.assigned_to(worker).is_empty());
+    world.finish(&runs[0], "done");
+    assert_eq!(jobs_of(&world.assigned_to(other)), ["slow"]);
+}
+
+/// Wants nobody for payloads that say no, once it is told so.
+#[derive(Debug)]
+struct Fickle(Arc<AtomicBool>);
+
+impl Selector for Fickle {
+    fn select(&mut self, request: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
+        let refuses = self.0.load(Ordering::Relaxed) && request.payload_bytes == "no".len();
+        if refuses { None } else { among.iter().next() }
+    }
+}
+
+#[test]
+fn room_that_the_selector_refuses_is_for_the_next_who_avoids_the_same_worker() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let mut world = World::with_selector(Config::default(), Fickle(Arc::clone(&refuses)));
+    let (client, worker) = (world.client(), world.worker(Offer::new(3)));
+    world.submit(client, JobOptions::default(), &["no", "yes", "perhaps"]);
+    hand_all_back(&mut world, worker);
+    refuses.store(true, Ordering::Relaxed);
+    let other = world.worker(Offer::new(1));
+    let runs = world.assigned_to(other);
+    assert_eq!(jobs_of(&runs), ["yes"]);
+    world.finish(&runs[0], "done");
+    assert_eq!(jobs_of(&world.assigned_to(other)), ["perhaps"]);
 }
 
 #[test]

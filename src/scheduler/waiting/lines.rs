@@ -5,8 +5,10 @@
 //! sifted. The owner is part of the key so that all lines of a client can be taken out of the dispatch at once,
 //! however much is in them.
 
-use crate::tables::{ExecutionKey, FifoKey, KindKey, PeerKey, Slab};
-use alloc::collections::{BTreeMap, VecDeque};
+use super::kind_set::KindSet;
+use super::pool::Head;
+use crate::tables::{ExecutionKey, FifoKey, KindKey, NO_KIND, PeerKey, Slab};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 /// A line with fewer void entries is not worth sifting.
@@ -63,6 +65,8 @@ const RECENT_LINES: usize = 16;
 pub(crate) struct Lines {
     rows: Slab<FifoKey, Line>,
     by_key: BTreeMap<LineKey, FifoKey>,
+    /// Those of kinds that have names: whoever takes only a few need not look at all lines.
+    by_kind: BTreeSet<(KindKey, FifoKey)>,
     /// Each has one place where it may be.
     recent: [Option<(LineKey, FifoKey)>; RECENT_LINES],
     idle: usize,
@@ -70,7 +74,8 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) const fn new() -> Self {
-        Self { rows: Slab::new(), by_key: BTreeMap::new(), recent: [None; RECENT_LINES], idle: 0 }
+        let recent = [None; RECENT_LINES];
+        Self { rows: Slab::new(), by_key: BTreeMap::new(), by_kind: BTreeSet::new(), recent, idle: 0 }
     }
 
     /// How many lines there are.
@@ -108,6 +113,9 @@ impl Lines {
             detached,
         });
         self.by_key.insert(key, line);
+        if key.kind != NO_KIND {
+            self.by_kind.insert((key.kind, line));
+        }
         *self.recent(key) = Some((key, line));
         self.idle += 1;
         line
@@ -271,6 +279,9 @@ impl Lines {
         assert!(row.head.is_none(), "no pool knows an empty line");
         self.rows.remove(line);
         self.by_key.remove(&key);
+        if key.kind != NO_KIND {
+            self.by_kind.remove(&(key.kind, line));
+        }
         self.recent(key).take_if(|(recent, _)| *recent == key);
         self.idle -= 1;
         Some(key)
@@ -287,12 +298,37 @@ impl Lines {
         self.rows.iter()
     }
 
+    /// The lines of a kind that has a name.
+    fn of_kind(&self, kind: KindKey) -> impl Iterator<Item = (FifoKey, &Line)> {
+        let all = (kind, FifoKey(0))..=(kind, FifoKey::NONE);
+        self.by_kind.range(all).map(|(_, line)| (*line, &self.rows[*line]))
+    }
+
+    /// The heads of all lines that are for whoever takes these kinds.
+    pub(crate) fn heads(&self, kinds: &KindSet) -> Vec<Head> {
+        let head = |(line, row): (FifoKey, &Line)| Some(Head::new(row.key.priority, row.head?, line));
+        match kinds {
+            KindSet::Only(names) => {
+                names.iter().flat_map(|kind| self.of_kind(*kind)).filter_map(head).collect()
+            }
+            KindSet::AnyBut(others) => {
+                self.iter().filter(|(_, row)| !others.contains(&row.key.kind)).filter_map(head).collect()
+            }
+        }
+    }
+
     /// The counts are those of the entries.
     pub(crate) fn audit(&self) {
         for (line, row) in self.rows.iter() {
             assert_eq!((row.live + row.void) as usize, self.entries(line).count(), "void entries: {row:?}");
         }
         assert_eq!(self.idle, self.rows.iter().filter(|(_, row)| row.live == 0).count(), "idle lines");
+        let mut named = 0;
+        for (line, row) in self.rows.iter().filter(|(_, row)| row.key.kind != NO_KIND) {
+            assert!(self.by_kind.contains(&(row.key.kind, line)), "found by its kind: {row:?}");
+            named += 1;
+        }
+        assert_eq!(self.by_kind.len(), named, "lines by their kinds");
     }
 
     /// Every entry of a line, void ones too: for the audit.

@@ -147,11 +147,13 @@ impl Pools {
         self.any.retain(|other| *other != pool);
     }
 
-    /// What each range could still take on a worker.
-    pub(crate) fn weigh(&mut self, pool: PoolKey, spot: Spot, free: &[u32]) {
-        if self.rows[pool].workers.weigh(spot, free) {
+    /// What each range could still take on a worker; tells whether that is more than before in any.
+    pub(crate) fn weigh(&mut self, pool: PoolKey, spot: Spot, free: &[u32]) -> bool {
+        let more = self.rows[pool].workers.weigh(spot, free);
+        if more {
             self.mark(pool);
         }
+        more
     }
 
     /// A worker took so many slots for a range: so much is clear before the others are looked at.
