@@ -7,10 +7,14 @@
 //!
 //! The handshake moves on whenever the driver reads, so it costs no task of its own, and the clock of the manager's own
 //! handshake covers it.
+//!
+//! TLS reads on until something has come for us, and a peer may send records that hold nothing for as long as it likes: empty
+//! ones and new keys in turns. So each read takes a ration of the socket, and who has used it up goes on in the next turn.
 
 use super::socket::Socket;
 use super::stream::Duplex;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,54 +23,75 @@ use tokio_rustls::{Accept, TlsAcceptor};
 
 /// What every TLS connection begins with.
 const HANDSHAKE_BYTE: u8 = 0x16;
+/// One read takes so many bytes of the socket, or up to a record more. In the smallest records that is work for milliseconds.
+pub(super) const RATION_BYTES: usize = 64 * 1024;
 
 /// The connection.
 pub(super) struct Encrypted {
     state: State,
-    /// Something written may still be held back here.
-    holds_back: bool,
 }
 
 enum State {
     /// The first byte tells.
-    First(Socket, TlsAcceptor),
-    Greeting(Box<Accept<Socket>>),
-    Open(Box<TlsStream<Socket>>),
+    First(Carrier, TlsAcceptor),
+    Greeting(Box<Accept<Carrier>>),
+    Open(Box<TlsStream<Carrier>>),
     /// Whoever speaks here does not speak TLS.
-    Plain(Socket),
+    Plain(Carrier),
     /// The handshake failed.
     Broken,
 }
 
+/// What TLS takes for its socket.
+struct Carrier {
+    socket: Socket,
+    /// What this read may still take.
+    ration: usize,
+    /// The peer has taken something.
+    took: bool,
+}
+
 impl Encrypted {
-    pub(super) fn new(stream: Socket, acceptor: TlsAcceptor) -> Self {
-        Self { state: State::First(stream, acceptor), holds_back: false }
+    pub(super) fn new(socket: Socket, acceptor: TlsAcceptor) -> Self {
+        let carrier = Carrier { socket, ration: RATION_BYTES, took: false };
+        Self { state: State::First(carrier, acceptor) }
     }
 
     pub(super) fn is_plain(&self) -> bool {
         matches!(self.state, State::Plain(_))
     }
 
-    pub(super) fn holds_back(&self) -> bool {
-        self.holds_back
+    /// Whether the last read has used its ration up. Nobody tells of what it has left in the socket.
+    pub(super) fn is_cut_short(&mut self) -> bool {
+        self.carrier().is_some_and(|carrier| carrier.ration == 0)
+    }
+
+    /// Whether the peer has taken something since this was asked last.
+    pub(super) fn took(&mut self) -> bool {
+        self.carrier().is_some_and(|carrier| mem::take(&mut carrier.took))
+    }
+
+    /// The socket below.
+    pub(super) fn socket(&mut self) -> Option<&mut Socket> {
+        self.carrier().map(|carrier| &mut carrier.socket)
     }
 
     /// Moves the handshake on; ready when bytes can be read.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            self.state = match std::mem::replace(&mut self.state, State::Broken) {
-                State::First(mut stream, acceptor) => {
+            self.state = match mem::replace(&mut self.state, State::Broken) {
+                State::First(mut carrier, acceptor) => {
                     let mut byte = [0];
-                    match stream.poll_peek(&mut byte) {
+                    match carrier.socket.poll_peek(&mut byte) {
                         Poll::Pending => {
-                            self.state = State::First(stream, acceptor);
+                            self.state = State::First(carrier, acceptor);
                             return Poll::Pending;
                         }
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                         Poll::Ready(Ok(1)) if byte[0] == HANDSHAKE_BYTE => {
-                            State::Greeting(Box::new(acceptor.accept(stream)))
+                            State::Greeting(Box::new(acceptor.accept(carrier)))
                         }
-                        Poll::Ready(Ok(_)) => State::Plain(stream),
+                        Poll::Ready(Ok(_)) => State::Plain(carrier),
                     }
                 }
                 State::Greeting(mut accept) => match Pin::new(&mut *accept).poll(cx) {
@@ -86,10 +111,9 @@ impl Encrypted {
         }
     }
 
-    /// The socket below.
-    pub(super) fn socket(&mut self) -> Option<&mut Socket> {
+    fn carrier(&mut self) -> Option<&mut Carrier> {
         match &mut self.state {
-            State::First(stream, _) | State::Plain(stream) => Some(stream),
+            State::First(carrier, _) | State::Plain(carrier) => Some(carrier),
             State::Greeting(accept) => accept.get_mut(),
             State::Open(stream) => Some(stream.get_mut().0),
             State::Broken => None,
@@ -99,7 +123,7 @@ impl Encrypted {
     fn inner(&mut self) -> Option<Pin<&mut dyn Duplex>> {
         match &mut self.state {
             State::Open(stream) => Some(Pin::new(&mut **stream)),
-            State::Plain(stream) => Some(Pin::new(stream)),
+            State::Plain(carrier) => Some(Pin::new(carrier)),
             State::First(..) | State::Greeting(_) | State::Broken => None,
         }
     }
@@ -111,6 +135,9 @@ impl AsyncRead for Encrypted {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(carrier) = self.carrier() {
+            carrier.ration = RATION_BYTES;
+        }
         ready!(self.poll_open(cx))?;
         self.inner().map_or(Poll::Pending, |inner| inner.poll_read(cx, buffer))
     }
@@ -127,9 +154,52 @@ impl AsyncWrite for Encrypted {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         // Before the handshake is done nothing can be said; the reads that move it on wake the driver.
-        let Some(inner) = self.inner() else { return Poll::Pending };
-        let written = ready!(inner.poll_write_vectored(cx, slices))?;
-        self.holds_back = true;
+        self.inner().map_or(Poll::Pending, |inner| inner.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().map_or(Poll::Ready(Ok(())), |inner| inner.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().map_or(Poll::Ready(Ok(())), |inner| inner.poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for Carrier {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ration == 0 {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        self.ration = self.ration.saturating_sub(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Carrier {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
+        self.took = true;
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, slices))?;
+        self.took = true;
         Poll::Ready(Ok(written))
     }
 
@@ -138,14 +208,10 @@ impl AsyncWrite for Encrypted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(inner) = self.inner() {
-            ready!(inner.poll_flush(cx))?;
-        }
-        self.holds_back = false;
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().map_or(Poll::Ready(Ok(())), |inner| inner.poll_shutdown(cx))
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

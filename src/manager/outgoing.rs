@@ -32,6 +32,8 @@ pub(super) struct Outgoing {
     /// What goes before any message: the answer in the handshake, or a refusal.
     first: Vec<u8>,
     first_written: usize,
+    /// 1 while the stream holds back what was written, or the end: how much that is it does not tell.
+    held_back: usize,
     outbox: Outbox,
     gathered: Option<Box<Batch>>,
 }
@@ -56,9 +58,18 @@ pub(super) enum Flushed {
 }
 
 impl Outgoing {
-    /// Bytes that wait, what is being gathered apart.
+    /// Bytes that wait, what is being gathered apart; what the stream holds back counts as one.
     pub(super) fn bytes(&self) -> usize {
+        self.unwritten() + self.held_back
+    }
+
+    fn unwritten(&self) -> usize {
         self.first.len() - self.first_written + self.outbox.bytes()
+    }
+
+    /// The stream holds something back: it has to be asked again when it has news.
+    pub(super) fn hold_back(&mut self) {
+        self.held_back = 1;
     }
 
     /// Bytes before any message.
@@ -145,29 +156,34 @@ impl Outgoing {
         }
     }
 
-    /// Writes what the peer takes. Tells also whether it took anything.
+    /// Writes what the peer takes, and has the stream send on what it holds back. Tells also whether the peer took anything.
     pub(super) fn flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> (Flushed, bool) {
         let mut took = false;
         for _ in 0..WRITES_PER_TURN {
-            if self.bytes() == 0 {
+            if self.unwritten() == 0 {
                 break;
             }
             match self.write(stream, cx) {
                 Poll::Ready(Ok(0)) => return (Flushed::Lost(io::ErrorKind::WriteZero.into()), took),
                 Poll::Ready(Ok(_)) => took = true,
                 Poll::Ready(Err(error)) => return (Flushed::Lost(error), took),
-                Poll::Pending => return (Flushed::Blocked, took),
+                Poll::Pending => return (Flushed::Blocked, stream.took(took)),
             }
         }
-        if self.bytes() > 0 {
-            return (Flushed::More, took);
+        if self.unwritten() > 0 {
+            return (Flushed::More, stream.took(took));
         }
-        let flushed = match stream.poll_flush(cx) {
-            Poll::Ready(Ok(())) => Flushed::All,
-            Poll::Ready(Err(error)) => Flushed::Lost(error),
-            Poll::Pending => Flushed::Blocked,
-        };
-        (flushed, took)
+        match stream.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.held_back = 0;
+                (Flushed::All, took)
+            }
+            Poll::Ready(Err(error)) => (Flushed::Lost(error), took),
+            Poll::Pending => {
+                self.hold_back();
+                (Flushed::Blocked, stream.took(took))
+            }
+        }
     }
 
     /// One write of what waits.

@@ -44,7 +44,7 @@ impl Driver {
         if let Some(bell) = &session.bell {
             bell.hang_up();
         }
-        if session.outgoing.bytes() > 0 || session.stream.holds_back() {
+        if session.outgoing.bytes() > 0 {
             self.touch(place);
         }
         for _ in 0..READS_PER_TURN {
@@ -53,6 +53,7 @@ impl Driver {
             let read = contain(|| session.stream.poll_read(&mut cx, &mut self.buffer));
             match read {
                 Err(panic) => return self.broke(place, &panic, now),
+                Ok(Poll::Pending) if session.stream.is_cut_short() => break,
                 Ok(Poll::Pending) => return,
                 Ok(Poll::Ready(Ok(0))) => return self.ended(place, now),
                 Ok(Poll::Ready(Err(error))) => {

@@ -93,9 +93,21 @@ impl Stream {
         }
     }
 
-    /// Whether something that was written waits for another flush.
-    pub(super) fn holds_back(&self) -> bool {
-        matches!(self, Self::Encrypted(stream) if stream.holds_back())
+    /// Whether the last read has left something behind that nobody will tell of: it has to be read in the next turn.
+    pub(super) fn is_cut_short(&mut self) -> bool {
+        match self {
+            Self::Encrypted(stream) => stream.is_cut_short(),
+            Self::Tcp(_) | Self::Other(_) => false,
+        }
+    }
+
+    /// Whether the peer has taken something, given whether something was `written`: TLS keeps some of that when the peer takes
+    /// nothing.
+    pub(super) fn took(&mut self, written: bool) -> bool {
+        match self {
+            Self::Encrypted(stream) => stream.took(),
+            Self::Tcp(_) | Self::Other(_) => written,
+        }
     }
 
     /// Whether TLS was asked for.

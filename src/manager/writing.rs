@@ -190,7 +190,7 @@ impl Driver {
         match session.stream.poll_shutdown(&mut cx) {
             Poll::Ready(Ok(())) if !session.ended => session.shut = true,
             Poll::Ready(_) => self.lose(place, now, None),
-            Poll::Pending => {}
+            Poll::Pending => session.outgoing.hold_back(),
         }
     }
 

@@ -9,6 +9,8 @@ mod json_crowds;
 mod outboxes;
 mod peer;
 mod refusals;
+mod streams;
+mod tls;
 mod tokens;
 
 use super::{Builder, Manager};
