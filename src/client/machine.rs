@@ -228,7 +228,7 @@ impl Machine {
         let mut numbers = Vec::new();
         let mut from = first;
         while let Some(group) = self.group(id)
-            && let Some(index) = group.jobs.next_live(from).filter(|&index| index < end)
+            && let Some(index) = group.jobs.next_live(from..end)
         {
             numbers.extend(group.jobs.get(index).and_then(|record| record.number));
             self.finish(id, index, Err(error.clone()));

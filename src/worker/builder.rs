@@ -154,6 +154,13 @@ impl Builder {
         self
     }
 
+    /// Give up after so many failed attempts in a row. Default: never.
+    #[must_use]
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.link.max_retries = Some(retries);
+        self
+    }
+
     /// After so long without a byte the manager is given up, and another connection tried; zero: never. Default: 30 s.
     #[must_use]
     pub fn manager_timeout(mut self, timeout: Duration) -> Self {

@@ -90,7 +90,7 @@ impl Group {
     /// The index of the next job to send; the pending ones before it are forgotten.
     pub(super) fn next_pending(&mut self) -> Option<u64> {
         while let Some(first) = self.pending.first() {
-            match self.jobs.next_live(first) {
+            match self.jobs.next_live(first..self.jobs.next()) {
                 Some(index) => self.pending.remove_below(index),
                 None => self.pending.replace(0..0),
             }

@@ -172,7 +172,7 @@ impl Machine {
         let Some(mut first) = rest.next() else { return };
         let mut last = first;
         for number in rest {
-            if session.jobs.next_live(last + 1).is_some_and(|live| live < number) {
+            if session.jobs.next_live(last + 1..number).is_some() {
                 self.out.push(Action::Abort { first: JobId(first), count: last - first + 1 });
                 first = number;
             }

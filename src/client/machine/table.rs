@@ -1,6 +1,7 @@
 //! Things by consecutive number: constant time for each, and memory for those that are still there, even when one of
 //! them stays for hours while millions come and go behind it.
 
+use core::ops::Range;
 use std::collections::VecDeque;
 
 /// Numbers that share one allocation. A hole-ridden run of them costs what its chunks cost.
@@ -76,14 +77,17 @@ impl<T> Table<T> {
         Some(value)
     }
 
-    /// The first that is there, from this number on.
-    pub(super) fn next_live(&self, from: u64) -> Option<u64> {
-        let mut number = from.max(self.dropped * CHUNK);
-        while number < self.next {
+    /// The first that is there among these. Nothing behind them is looked at: one that stays keeps what may be a long row of empty
+    /// chunks.
+    pub(super) fn next_live(&self, among: Range<u64>) -> Option<u64> {
+        let mut number = among.start.max(self.dropped * CHUNK);
+        let end = among.end.min(self.next);
+        while number < end {
             let (chunk, slot) = self.place(number)?;
-            let slots = &self.chunks[chunk].slots;
-            match slots.get(slot..).and_then(|rest| rest.iter().position(Option::is_some)) {
-                Some(distance) => return Some(number + distance as u64),
+            let rest = self.chunks[chunk].slots.get(slot..).unwrap_or_default();
+            let mut numbered = rest.iter().zip(number..end);
+            match numbered.find(|(value, _)| value.is_some()) {
+                Some((_, live)) => return Some(live),
                 None => number = (number / CHUNK + 1) * CHUNK,
             }
         }
@@ -148,8 +152,8 @@ mod tests {
         }
         let held: usize = table.chunks.iter().map(|chunk| chunk.slots.capacity()).sum();
         assert!(held as u64 <= 2 * CHUNK, "{held} slots for one value");
-        assert_eq!(table.next_live(0), Some(0));
-        assert_eq!(table.next_live(1), None);
+        assert_eq!(table.next_live(0..u64::MAX), Some(0));
+        assert_eq!(table.next_live(1..u64::MAX), None);
         assert_eq!(table.take(0), Some(0));
         assert_eq!(table.chunks.len(), 1);
     }
@@ -166,10 +170,13 @@ mod tests {
         assert_eq!(iterated, expected);
         let mut searched = Vec::new();
         let mut from = 0;
-        while let Some(number) = table.next_live(from) {
+        while let Some(number) = table.next_live(from..u64::MAX) {
             searched.push(number);
             from = number + 1;
         }
         assert_eq!(searched, expected);
+        assert_eq!(table.next_live(8..1_507), None, "no further than it was asked to look");
+        assert_eq!(table.next_live(8..1_508), Some(1_507));
+        assert_eq!(table.next_live(1_507..1_507), None);
     }
 }

@@ -71,7 +71,8 @@ impl Guard {
     /// Dropped midway, the child is ended if it was started.
     ///
     /// # Errors
-    /// [`Error::Start`] is the program's fault (no such file, an argument that is too long), the others are the guard's.
+    /// [`Error::Start`] is the program's fault (no such file, an argument that is too long); [`Error::Short`] is nobody's, and nothing was
+    /// started; the others are the guard's.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -80,7 +81,7 @@ impl Guard {
             let mut current = self.session.lock().await;
             match current.as_ref().filter(|session| session.is_alive()) {
                 Some(session) => session.clone(),
-                None => current.insert(Session::start().await?).clone(),
+                None => current.insert(Session::start(program).await?).clone(),
             }
         };
         session.spawn(program).await

@@ -112,9 +112,11 @@ impl Children {
     fn spawn(&mut self, frame: Frame, streams: Option<[OwnedFd; STREAMS]>) {
         let id = frame.id;
         let invalid = || io::Error::from(rustix::io::Errno::INVAL);
+        // What came along and finds no room in our table, the system drops.
+        let short = || io::Error::from(rustix::io::Errno::MFILE);
         let program = Program::from_fields(frame.fields).ok_or_else(invalid);
         let started = program
-            .and_then(|program| Ok((program, streams.ok_or_else(invalid)?)))
+            .and_then(|program| Ok((program, streams.ok_or_else(short)?)))
             .and_then(|(program, streams)| Ok((Minded::start(&program, streams)?, program.brief)));
         let reply = match started {
             Ok((minded, brief)) => {
@@ -182,6 +184,8 @@ impl Minded {
             command.current_dir(folder);
         }
         let mut child = command.spawn()?;
+        // With it the three pipes are closed here: a child that runs always finds a descriptor for its watch.
+        drop(command);
         let pid = Pid::from_child(&child);
         let end = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from);
         match end.and_then(|end| watched(end, Interest::READABLE)) {
@@ -258,5 +262,21 @@ impl Minded {
 
     fn reap(&mut self) -> i32 {
         self.child.wait().map_or(-1, ExitStatusExt::into_raw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_start_without_its_pipes_is_for_want_of_descriptors() {
+        let (replies, mut told) = mpsc::unbounded_channel();
+        let mut children = Children { orders: BTreeMap::new(), tasks: JoinSet::new(), replies };
+        let fields = Program::new("cat").fields();
+        children.spawn(Frame { tag: Tag::Spawn, id: 7, fields }, None);
+        let failed = Frame::with_numbers(Tag::Failed, 7, &[Errno::MFILE.raw_os_error()]);
+        assert_eq!(told.try_recv().unwrap(), failed);
     }
 }

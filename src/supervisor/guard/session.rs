@@ -63,12 +63,13 @@ struct Entry {
 }
 
 impl Session {
-    /// Starts a guard and waits until it is there.
-    pub(super) async fn start() -> Result<Self, Error> {
+    /// Starts a guard, which this program needs, and waits until it is there.
+    pub(super) async fn start(program: &Program) -> Result<Self, Error> {
         if is_asked() {
             return Err(Error::NotAsked);
         }
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(Error::guard)?;
+        let failed = |error: io::Error| Error::guard(program, error);
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
         let mut command = Command::new("/proc/self/exe");
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
@@ -86,10 +87,10 @@ impl Session {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
-            .map_err(Error::guard)?;
+            .map_err(failed)?;
         // The command holds the guard's end of the socket.
         drop(command);
-        let socket = Arc::new(Socket::new(ours).map_err(Error::guard)?);
+        let socket = Arc::new(Socket::new(ours).map_err(failed)?);
         let mut incoming = Incoming::default();
         let first = tokio::time::timeout(START_LIMIT, incoming.next(&socket)).await;
         if !matches!(first, Ok(Ok(Some(Frame { tag: Tag::Ready, .. })))) {
@@ -110,31 +111,29 @@ impl Session {
 
     pub(super) async fn spawn(&self, program: &Program) -> Result<Child, Error> {
         let id = self.books.ids.fetch_add(1, Ordering::Relaxed);
-        let failed = |source: io::Error| Error::Start {
-            program: program.name().to_string_lossy().into_owned(),
-            source: Arc::new(source),
-        };
+        let failed = |error: io::Error| Error::start(program, error);
+        let short = |error: io::Error| Error::short(program, error);
         let frame = Frame { tag: Tag::Spawn, id, fields: program.fields() };
         let bytes: usize = frame.fields.iter().map(|field| field.len() + 4).sum();
         if bytes > super::frame::FIELD_BYTES_MAX {
             return Err(failed(io::ErrorKind::ArgumentListTooLong.into()));
         }
-        let (streams, pipes) = Pipes::open(program).map_err(Error::guard)?;
+        let (streams, pipes) = Pipes::open(program).map_err(short)?;
         let (started, start) = oneshot::channel();
         let (exit, exited) = watch::channel(None);
         let output = pipes.inode;
+        // Made before the wait: dropped midway, it ends the child. Its pipes are watched before the start: what fails here has begun nothing.
+        let orders = self.orders.clone();
+        let (unfed, stdin, stdout, stderr) = (Payload::new(), None, None, None);
+        let mut child = Child { stdin, unfed, stdout, stderr, id, pid: 0, orders, exited };
+        pipes.give(&mut child).map_err(short)?;
         self.books.children().insert(id, Entry { started: Some(started), pid: None, output, exit });
         // Looked at after the entry is there: whoever ends the session finds it, or we find that it is over.
         if !self.is_alive() || self.orders.0.send((frame, streams)).is_err() {
             self.books.children().remove(&id);
             return Err(Error::Gone);
         }
-        // Made before the wait: dropped midway, it ends the child.
-        let orders = self.orders.clone();
-        let (unfed, stdin, stdout, stderr) = (Payload::new(), None, None, None);
-        let mut child = Child { stdin, unfed, stdout, stderr, id, pid: 0, orders, exited };
         child.pid = start.await.map_err(|_| Error::Gone)?.map_err(failed)?;
-        pipes.give(&mut child).map_err(Error::guard)?;
         Ok(child)
     }
 }
@@ -251,11 +250,11 @@ fn kill_writers(inode: u64) {
     }
 }
 
-/// Until the last one that gives orders is gone; then the guard reads the end of the socket.
+/// Until the last one that gives orders is gone, or the socket takes no more; then the guard reads its end, and ends.
 async fn write(socket: Arc<Socket>, mut orders: mpsc::UnboundedReceiver<(Frame, Vec<OwnedFd>)>) {
     while let Some((frame, descriptors)) = orders.recv().await {
         if socket.send(&frame.encode(), &descriptors).await.is_err() {
-            return;
+            break;
         }
     }
     socket.close();
@@ -278,4 +277,27 @@ async fn read(
     }
     // It has closed its socket, which it does only by ending.
     tokio::task::spawn_blocking(move || guard.wait());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[tokio::test]
+    async fn a_guard_that_has_no_descriptor_has_started_nothing() {
+        let (orders, mut received) = mpsc::unbounded_channel();
+        let session = Session { orders: Orders(orders), books: Arc::default() };
+        let program = Program::new("cat");
+        let refuse = async {
+            let (frame, streams) = received.recv().await.expect("the guard is asked");
+            assert_eq!((frame.tag, streams.len()), (Tag::Spawn, 3));
+            let number = Errno::MFILE.raw_os_error();
+            session.books.received(&Frame::with_numbers(Tag::Failed, frame.id, &[number]));
+        };
+        let (spawned, ()) = tokio::join!(session.spawn(&program), refuse);
+        let error = spawned.unwrap_err();
+        assert!(matches!(error, Error::Short { .. }), "{error:?}");
+        assert!(error.to_string().contains("ulimit -n"), "{error}");
+    }
 }

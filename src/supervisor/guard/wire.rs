@@ -1,6 +1,7 @@
 //! The socket between us and the guard: frames, and descriptors that travel with them.
 
 use super::frame::Frame;
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -10,12 +11,16 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
 
 /// Descriptors that come with one start.
 pub(super) const STREAMS: usize = 3;
 const READ_BYTES: usize = 16 * 1024;
+/// What is short now, and nobody tells when it is there, is tried again after this.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
 
 /// Has the runtime watch a descriptor. Needs the context of one.
 ///
@@ -46,6 +51,7 @@ impl Socket {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.has_room().await?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if has_too_many_on_the_way(&error) => sleep(SHORT_WAIT).await,
                 Err(error) => return Err(error),
             }
         }
@@ -64,9 +70,14 @@ impl Socket {
         Ok(sendmsg(self.0.get_ref(), &[IoSlice::new(bytes)], &mut ancillary, flags)?)
     }
 
-    /// A descriptor of its own is watched, for as long as it takes.
+    /// A descriptor of its own is watched, for as long as it takes. Where none is left it is tried again soon: nobody shall lose a
+    /// guard, and all children with it, for that.
     async fn has_room(&self) -> io::Result<()> {
-        let socket = watched(self.0.get_ref().try_clone()?, Interest::WRITABLE)?;
+        let Ok(socket) = self.0.get_ref().try_clone() else {
+            sleep(SHORT_WAIT).await;
+            return Ok(());
+        };
+        let socket = watched(socket, Interest::WRITABLE)?;
         socket.writable().await.map(drop)
     }
 
@@ -75,6 +86,11 @@ impl Socket {
         // What fails here is closed already.
         let _ = rustix::net::shutdown(self.0.get_ref(), rustix::net::Shutdown::Write);
     }
+}
+
+/// Whether as many descriptors are on their way as may be open: when the other side has taken some, there is room again.
+fn has_too_many_on_the_way(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::TOOMANYREFS.raw_os_error())
 }
 
 /// What has come and was not taken yet.

@@ -11,6 +11,7 @@ mod child;
 mod depth;
 mod endings;
 mod event;
+mod places;
 mod times;
 
 pub use event::{Action, Config, Event, LineEnd, LineId};
@@ -20,9 +21,10 @@ use bytes::Bytes;
 use child::{Child, Given, State};
 use core::time::Duration;
 use depth::Depth;
+use places::{Place, Places};
 use proletariat_protocol::Time;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
 /// A child that replies may be silent for so long before somebody wonders.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -32,7 +34,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 pub struct Machine {
     config: Config,
     children: Vec<Child>,
-    waiting: VecDeque<(LineId, Bytes)>,
+    places: Places,
     depth: Depth,
     phase: Phase,
     /// Lines answered so far.
@@ -70,7 +72,7 @@ impl Machine {
         Self {
             config,
             children,
-            waiting: VecDeque::new(),
+            places: Places::default(),
             depth,
             phase: Phase::Serving,
             answered: 0,
@@ -143,17 +145,22 @@ impl Machine {
 
     /// Panics if the tables disagree.
     pub fn audit(&self) {
-        for child in &self.children {
+        for (number, child) in self.children.iter().enumerate() {
             child.audit(&self.config);
+            for given in &child.given {
+                let place = Place::Given { child: number, offset: given.offset };
+                assert_eq!(self.places.find(given.id), Some(place), "{:?}", given.id);
+            }
         }
+        self.places.audit(self.children.iter().map(|child| child.given.len()).sum());
         if matches!(self.phase, Phase::Failed | Phase::Ended) {
-            assert!(self.waiting.is_empty(), "a line waits for nobody");
+            assert!(!self.places.has_waiting(), "a line waits for nobody");
         }
     }
 
     fn line(&mut self, id: LineId, text: Bytes) {
         match self.phase {
-            Phase::Serving => self.waiting.push_back((id, text)),
+            Phase::Serving => self.places.add(id, text),
             Phase::Ending(_) | Phase::Failed | Phase::Ended => self.out.push(over(id, LineEnd::Refused)),
         }
     }
@@ -161,17 +168,18 @@ impl Machine {
     /// A line that waits is forgotten. One that a child has is waited for until it is the child's turn to do it; then the
     /// child is ended, since there is no other way to stop its work.
     fn cancelled(&mut self, id: LineId) {
-        if let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
-            self.waiting.remove(at);
-            self.out.push(over(id, LineEnd::Stopped));
-            return;
-        }
-        for (number, child) in self.children.iter_mut().enumerate() {
-            if let Some(given) = child.given.iter_mut().find(|given| given.id == id) {
-                given.cancelled = true;
-                child.end_if_unwanted(number, &mut self.out);
-                return;
+        match self.places.find(id) {
+            Some(Place::Waiting) => {
+                self.places.strike(id);
+                self.out.push(over(id, LineEnd::Stopped));
             }
+            Some(Place::Given { child: number, offset }) => {
+                let child = &mut self.children[number];
+                child.cancel(offset);
+                child.end_if_unwanted(number, &mut self.out);
+            }
+            // It was over before its owner heard of that.
+            None => {}
         }
     }
 
@@ -187,6 +195,7 @@ impl Machine {
                 self.out.push(Action::Stray { child: number, line });
                 continue;
             };
+            self.places.forget(given.id);
             let took = now.since(given.written);
             answers += 1;
             latency += took;
@@ -213,7 +222,10 @@ impl Machine {
         let Some(child) = self.children.get_mut(number) else { return };
         let answered = if self.config.reply { child.given.pop_front() } else { None };
         match answered {
-            Some(given) => self.out.push(over(given.id, LineEnd::TooLarge)),
+            Some(given) => {
+                self.places.forget(given.id);
+                self.out.push(over(given.id, LineEnd::TooLarge));
+            }
             // One that was told to end before has not failed.
             None => child.overlong |= child.state == State::Up,
         }
@@ -231,7 +243,7 @@ impl Machine {
 
     /// Gives lines to the children that have room, always to the one that has the fewest.
     fn hand_out(&mut self, now: Time) {
-        if self.waiting.is_empty() {
+        if !self.places.has_waiting() {
             return;
         }
         let depth = self.depth.now() as usize;
@@ -240,13 +252,14 @@ impl Machine {
             with_room.map(|(number, child)| Reverse((child.given.len(), number))).collect();
         let mut written = Vec::new();
         while let Some(Reverse((count, number))) = with_room.pop()
-            && let Some((id, text)) = self.waiting.pop_front()
+            && let Some((id, text)) = self.places.take_first()
         {
             let child = &mut self.children[number];
             if child.outgoing.is_empty() {
                 written.push(number);
             }
-            child.give(id, text, now);
+            let offset = child.give(id, text, now);
+            self.places.give(id, number, offset);
             if count + 1 < depth {
                 with_room.push(Reverse((count + 1, number)));
             }

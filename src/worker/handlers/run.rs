@@ -1,7 +1,7 @@
 //! A process for each job.
 
 use crate::supervisor::guard::{Child, Error, Guard, Output, Program};
-use crate::worker::{Ending, Handler, Run};
+use crate::worker::{Ending, HandBackReason, Handler, Run};
 use core::time::Duration;
 use proletariat_protocol::Payload;
 use std::collections::VecDeque;
@@ -124,6 +124,11 @@ impl Handler for RunProgram {
         match self.guard.spawn(&program).await {
             Ok(child) => self.work(&run, child).await,
             Err(error @ Error::Start { .. }) => Ending::Failed(not_started(&error)),
+            // Nobody's fault, and nothing ran: another worker has room, or this one in a while.
+            Err(error @ Error::Short { .. }) => {
+                tracing::warn!("a run is handed back: {error}");
+                Ending::HandBack(HandBackReason::Busy)
+            }
             Err(error) => Ending::Crashed(error.to_string()),
         }
     }

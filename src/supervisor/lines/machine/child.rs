@@ -96,12 +96,20 @@ impl Child {
         self.has_answered = false;
     }
 
-    pub(super) fn give(&mut self, id: LineId, text: Bytes, now: Time) {
+    /// How many bytes it was given before this line.
+    pub(super) fn give(&mut self, id: LineId, text: Bytes, now: Time) -> u64 {
         self.outgoing.extend_from_slice(&text);
         self.outgoing.push(b'\n');
         let offset = self.given_bytes;
         self.given_bytes += text.len() as u64 + 1;
         self.given.push_back(Given { id, text, written: now, offset, cancelled: false });
+        offset
+    }
+
+    /// Nobody waits for the line before which it was given so many bytes.
+    pub(super) fn cancel(&mut self, offset: u64) {
+        let at = self.given.binary_search_by_key(&offset, |given| given.offset);
+        self.given[at.expect("the machine knows which lines a child has")].cancelled = true;
     }
 
     /// The line that this is the answer to. A child that echoes may have done them in another order.

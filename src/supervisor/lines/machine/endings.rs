@@ -51,8 +51,10 @@ impl Machine {
             // Only the oldest one can have been at work.
             let charged = core::mem::take(&mut is_charged);
             if line.cancelled {
+                self.places.forget(line.id);
                 self.out.push(over(line.id, LineEnd::Stopped));
             } else if charged {
+                self.places.forget(line.id);
                 self.crashes += 1;
                 let how = format!("child {}: {how}", number + 1);
                 self.out.push(over(line.id, LineEnd::Crashed(how)));
@@ -60,7 +62,7 @@ impl Machine {
                 again.push((line.id, line.text));
             }
         }
-        again.into_iter().rev().for_each(|line| self.waiting.push_front(line));
+        again.into_iter().rev().for_each(|(id, text)| self.places.put_back(id, text));
         self.lives_again(now, number, how, has_begun, was_told);
     }
 
@@ -120,7 +122,7 @@ impl Machine {
     }
 
     fn refuse_all(&mut self) {
-        self.out.extend(self.waiting.drain(..).map(|(id, _)| over(id, LineEnd::Refused)));
+        self.out.extend(self.places.drain().map(|id| over(id, LineEnd::Refused)));
     }
 
     /// No more lines come. The second word can only bring the end nearer.

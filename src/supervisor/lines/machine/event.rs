@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use core::time::Duration;
 
-/// A line, by a number of its owner's.
+/// A line, by a number of its owner's; never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LineId(pub u64);
 

@@ -1,5 +1,6 @@
 //! The machine in virtual time.
 
+mod crowds;
 mod properties;
 
 use super::*;
