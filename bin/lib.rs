@@ -3,6 +3,7 @@
 //! Everything that a test wants to see stands here; the executables themselves are one line each.
 
 pub mod commands;
+pub mod descriptors;
 pub mod exit;
 pub mod log;
 pub mod options;

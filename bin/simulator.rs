@@ -1,6 +1,7 @@
 //! The work simulator: a child that takes lines, sleeps for each of them a normally distributed time, and echoes it; now and then
 //! it crashes on purpose. Our own executable again, so that nothing else is needed to try a fleet.
 
+use crate::options::{Layer, Sources};
 use clap::Args;
 use rand::random;
 use std::f64::consts::TAU;
@@ -35,6 +36,13 @@ fn millis(text: &str) -> Result<f64, String> {
 }
 
 impl SimulatorOptions {
+    /// One of these options that somebody has given.
+    #[must_use]
+    pub fn given(sources: &Sources) -> Option<&'static str> {
+        let options = [("sim_mean", "--sim-mean"), ("sim_sd", "--sim-sd"), ("sim_crash", "-d")];
+        options.into_iter().find(|(option, _)| sources.of(option) > Layer::Default).map(|(_, flag)| flag)
+    }
+
     /// The words that start it.
     #[must_use]
     pub fn words(&self) -> Vec<OsString> {

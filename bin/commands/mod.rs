@@ -141,8 +141,6 @@ mod tests {
             (&["client", "work", "x", "--run-timeout", "31d"], "--run-timeout"),
             (&["client", "work", "x", "--assign-timeout", "1000h"], "--assign-timeout"),
             (&["client", "work", "x", "--output", "frobnicate"], "--output"),
-            (&["client", "sysmsg"], "CONTENT"),
-            (&["client", "sysmsg", "x", "--listen"], "--listen"),
             (&["client", "sysmsg", "x", "--to", "nobody"], "--to"),
         ];
         for (words, text) in client {

@@ -5,13 +5,13 @@ mod handler;
 use super::secrets::PeerSecrets;
 use super::{CommonOptions, DrainOptions, begin, block_on};
 use crate::exit::{Exit, Failure};
-use crate::options::value::{Guarantees, KindNames, duration, guarantees, kinds};
+use crate::options::value::{Guarantees, KindNames, duration, guarantees, kinds, name};
 use crate::options::{Surroundings, parse};
 use crate::signals::Signals;
 use crate::terminal::ended;
 use clap::{Args, Parser};
 use handler::{Chosen, HandlerOptions};
-pub(super) use handler::{Words, processors, words};
+pub(super) use handler::{Words, check_depth, processors, words};
 use proletariat::worker::handlers::{ExecError, Execution};
 use proletariat::worker::{Builder, Error, Worker};
 use std::process::ExitCode;
@@ -57,7 +57,7 @@ pub struct WorkerOptions {
     #[command(flatten)]
     handler: HandlerOptions,
     /// Name of the worker in the manager's status
-    #[arg(long, default_value = "worker")]
+    #[arg(long, default_value = "worker", value_parser = name)]
     name: String,
     /// After a cancelled job is told to stop, its slot is given up after so long
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
@@ -99,10 +99,12 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     let _log = begin(&parsed.options.common, &parsed.warnings, "info");
     let address = parsed.options.common.address(&parsed.sources)?;
     let drain_timeout = parsed.options.drain.drain_timeout;
-    let chosen = parsed.options.handler.chosen(&parsed.sources, parsed.options.kill_grace)?;
+    let handler = parsed.options.handler.clone();
+    let chosen = handler.chosen(&parsed.sources, parsed.options.kill_grace)?;
+    let slots = parsed.options.slots.unwrap_or_else(|| chosen.slots());
     let token = parsed.options.secrets.token()?;
     let tls = parsed.options.secrets.tls()?;
-    let mut builder = builder(parsed.options, &chosen).host(&address.host).port(address.port);
+    let mut builder = builder(parsed.options, &chosen).slots(slots).host(&address.host).port(address.port);
     if let Some(token) = token {
         builder = builder.token(token);
     }
@@ -112,6 +114,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     block_on(Runtime::new_current_thread(), async {
         let signals = Signals::new()?;
         builder.check().map_err(|error| failure(&error))?;
+        handler.check_slots(slots, &chosen)?;
         let (builder, children) = chosen.install(builder)?;
         let worker = builder.start_lazy().map_err(|error| failure(&error))?;
         tracing::info!("offers its slots to the manager at {address}");
@@ -177,7 +180,6 @@ fn failure(error: &Error) -> Failure {
 fn builder(options: WorkerOptions, chosen: &Chosen) -> Builder {
     let mut builder = Worker::builder()
         .name(options.name)
-        .slots(options.slots.unwrap_or_else(|| chosen.slots()))
         .kill_grace(options.kill_grace)
         .answer_threshold(options.answer_threshold)
         .cleanup(options.cleanup.cleanup_reqs, options.cleanup.cleanup_checkint)

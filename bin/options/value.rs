@@ -203,6 +203,17 @@ pub fn kind(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// What people call a peer: at most 128 bytes.
+///
+/// # Errors
+/// Says that it is too long.
+pub fn name(text: &str) -> Result<String, String> {
+    if text.len() > NAME_BYTES_MAX {
+        return Err(format!("a name has at most {NAME_BYTES_MAX} bytes, this one {}", text.len()));
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,6 +338,13 @@ mod tests {
         assert_eq!(kinds("a,,b"), Err("a kind has 1 to 128 bytes, this one 0".into()));
         assert_eq!(kinds(&"k".repeat(129)), Err("a kind has 1 to 128 bytes, this one 129".into()));
         assert!(kinds(&"k".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn names_of_peers() {
+        assert_eq!(name(""), Ok(String::new()));
+        assert!(name(&"n".repeat(128)).is_ok());
+        assert_eq!(name(&"n".repeat(129)), Err("a name has at most 128 bytes, this one 129".into()));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `client collect`, here and on the workers of a manager, with the stand-in of the examples.
 
-use crate::harness::{Ended, Test, until, within};
+use crate::harness::{Ended, Test, let_time_pass, until, within};
 use rustix::process::Signal;
 use serde_json::json;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -119,6 +120,35 @@ fn what_cannot_be_is_an_error_and_no_loop() {
     test.run("client", &["collect", "--path", "x", "--", "prog"]).expect(2).said(&["--path"]);
     test.run("worker", &["--collect", "prog"]).expect(2).said(&["--collect", "JSON"]);
     test.run("worker", &["--collect", "[]"]).expect(2).said(&["--collect", "JSON"]);
+}
+
+/// A port that leads one connection to this address, but not before this time has passed.
+fn slow_way_to(address: SocketAddr, time: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (near, _) = listener.accept().unwrap();
+        let_time_pass(time);
+        let far = TcpStream::connect(address).unwrap();
+        let (mut back, mut forth) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut back, &mut forth);
+            let _ = forth.shutdown(Shutdown::Both);
+        });
+        let _ = std::io::copy(&mut &near, &mut &far);
+    });
+    port
+}
+
+#[test]
+fn the_timeout_is_that_of_the_whole_call() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let port = slow_way_to(manager.address(), Duration::from_secs(2)).to_string();
+    let words = ["collect", "--workers", "1", "--samples", "1", "--timeout", "3s", "--port", &port];
+    let ended = test.run("client", &words).expect(4);
+    assert!((3_000..4_800).contains(&ended.took.as_millis()), "{:?}", ended.took);
+    ended.said(&["0 of 1 samples: ECSTO"]);
 }
 
 #[test]

@@ -138,6 +138,20 @@ fn without_a_server_a_helper_gives_up_in_time() {
 }
 
 #[test]
+fn a_helper_gives_up_after_so_many_attempts_and_says_why() {
+    let test = Test::new();
+    let limits = ["-x", r#"["cat"]"#, "-w", "1", "--connect-timeout", "0", "--max-retries", "1"];
+    let ended = helper(&test, &nobody().port().to_string(), &limits).close_input().ended().expect(3);
+    ended.said(&["error: no server at 127.0.0.1 port", "no connection to"]);
+    let (mut server, port) = server(&test, &["-w", "0"]);
+    let helper = helper(&test, &port, &limits);
+    server.feed_some(b"a\n");
+    server.until_it_prints("a\n");
+    server.signal(Signal::KILL);
+    helper.ended().expect(1).said(&["error: no connection to"]);
+}
+
+#[test]
 fn a_helper_whose_program_is_not_there_says_so() {
     let test = Test::new();
     let (server, port) = server(&test, &["-w", "1", "-x", r#"["cat"]"#]);

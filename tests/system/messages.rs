@@ -1,9 +1,10 @@
 //! System messages: to all, to one, to the manager, to somebody who leaves, to nobody.
 
-use crate::harness::{CLIENT, LIMIT, Test, WORKER};
+use crate::harness::{CLIENT, LIMIT, Test, WORKER, let_time_pass, until};
 use proletariat_protocol::PeerId;
 use proletariat_protocol::message::{PeerMessage, Recipient};
 use serde_json::json;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -137,6 +138,56 @@ fn a_lost_manager_is_an_error_and_the_message_is_not_sent_again() {
     let ended = sender.ended();
     assert!(ended.code != Some(0) && !ended.err.is_empty(), "{ended:?}");
     again.sync();
+}
+
+#[test]
+fn either_a_content_or_listening() {
+    let test = Test::new();
+    for words in [&["sysmsg"][..], &["sysmsg", "--listen=false"], &["sysmsg", "x", "--listen"]] {
+        test.run("client", words).expect(2).said(&["CONTENT", "--listen"]);
+    }
+    let manager = test.manager(&[]);
+    let told = manager.ask(&["sysmsg", "x", "--listen=false", "--to", "MANAGER"]).expect(0);
+    assert_eq!(told.text(), "sentTo 1, receivedBy 1\n");
+    // Listening can be switched on where every option can be.
+    let mut command = test.command("client", &["sysmsg", "--port", &manager.port.to_string()]);
+    command.env("PROLETARIAT_LISTEN", "true");
+    test.spawn(command).until_it_says("listening as peer ");
+}
+
+#[test]
+fn who_listens_ends_with_the_last_attempt_to_reach_a_manager() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let listener = manager.client(&["sysmsg", "--listen", "--max-retries", "1"]);
+    listener.until_it_says("listening as peer ");
+    manager.kill();
+    listener.ended().expect(1).said(&["error: no connection to 127.0.0.1"]);
+}
+
+#[test]
+fn the_end_of_the_link_is_seen_behind_a_message_that_takes_long_to_be_printed() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let port = manager.port.to_string();
+    let client = test.command("client", &["sysmsg", "--listen", "--max-retries", "0", "--port", &port]);
+    // Nobody reads on after the first byte until the gate is there.
+    let (seen, gate) = (test.path("seen"), test.path("gate"));
+    let reader = "{ head -c 1 > \"$seen\"; until [ -e \"$gate\" ]; do sleep 0.01; done; cat > /dev/null; }";
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("\"$0\" \"$@\" | {reader}; exit ${{PIPESTATUS[0]}}")]);
+    command.arg(client.get_program()).args(client.get_args()).env("seen", &seen).env("gate", &gate);
+    let listener = test.spawn(command);
+    listener.until_it_says("listening as peer ");
+    let mut sender = manager.peer(CLIENT);
+    sender.tell(Recipient::All, &vec![b'x'; 1 << 20], 0);
+    until("it prints", || (std::fs::metadata(&seen).ok()?.len() > 0).then_some(()));
+    drop(sender);
+    manager.kill();
+    // Long enough for the only attempt, which comes within a fifth of a second.
+    let_time_pass(Duration::from_secs(1));
+    std::fs::write(gate, "").unwrap();
+    listener.close_input().ended().expect(1).said(&["error: no connection to 127.0.0.1"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::payloads::{Payloads, STDIN};
 use super::waiting::{Progress, Watcher};
-use super::{Interrupt, ManagerAt};
+use super::{Interrupt, ManagerAt, rest_of};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, kind};
 use crate::output::{Format, Tally};
@@ -221,12 +221,10 @@ impl BatchOptions {
     }
 
     fn for_call(&self, called: Instant) -> CallOptions {
-        // At least a millisecond, because zero would be no limit.
-        let rest = |total: Duration| total.saturating_sub(called.elapsed()).max(Duration::from_millis(1));
         CallOptions {
             priority: self.priority,
             kind: Some(self.kind().to_owned()),
-            timeout: self.timeout.filter(|total| !total.is_zero()).map(rest).unwrap_or_default(),
+            timeout: rest_of(self.timeout.unwrap_or_default(), called),
             run_timeout: self.run_timeout.unwrap_or_default(),
             assign_timeout: self.assign_timeout.unwrap_or_default(),
             ..CallOptions::default()

@@ -2,7 +2,8 @@
 //! aborted, which ends the copies. Without a manager a fleet in this process runs them.
 
 use super::waiting::{Progress, Watcher};
-use super::{Interrupt, ManagerAt};
+use super::{Interrupt, ManagerAt, rest_of};
+use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::options::value::duration;
 use crate::options::{Layer, Sources};
@@ -87,7 +88,7 @@ pub(super) async fn run(
         let (client, fleet) = interrupt.or(here(&options)).await??;
         (client, Some(fleet))
     };
-    let result = interrupt.or(collect(&options, manager, &client)).await;
+    let result = interrupt.or(collect(&options, manager, &client, begun)).await;
     // The jobs are aborted; when nothing of them stops any more, the copies are gone.
     let gone = async {
         while is_stopping(&client).await {
@@ -105,6 +106,8 @@ pub(super) async fn run(
 async fn here(options: &CollectOptions) -> Result<(Client, Fleet), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, error.to_string());
     let manager = Manager::builder().port(0).start().map_err(|error| failed(&error))?;
+    // Our own manager has raised the limit as far as it goes.
+    descriptors::check("--workers", options.workers, descriptors::FOR_A_JOB)?;
     let address = manager.local_addr().to_string();
     let worker = Worker::builder()
         .host(&address)
@@ -124,13 +127,14 @@ async fn collect(
     options: &CollectOptions,
     manager: &ManagerAt,
     client: &Client,
+    called: Instant,
 ) -> Result<(Vec<String>, Vec<JobError>), Failure> {
     let orders = (1..=options.workers).map(|id| {
         let order = CollectOrder { id, n: u64::from(options.samples), path: options.path.clone() };
         serde_json::to_vec(&order).expect("numbers and text are JSON")
     });
-    let call =
-        CallOptions { timeout: options.timeout.unwrap_or_default(), ..CallOptions::default() }.kind(KIND);
+    let timeout = rest_of(options.timeout.unwrap_or_default(), called);
+    let call = CallOptions { timeout, ..CallOptions::default() }.kind(KIND);
     let mut updates = client.work_updates(orders, call).map_err(|error| manager.failure(&error))?;
     let progress = Arc::new(Progress::default());
     (0..options.workers).for_each(|_| progress.submitted());

@@ -25,7 +25,7 @@ use proletariat::client::{Client, Error};
 use proletariat::security::{ClientTls, ServerTls};
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Builder as Runtime;
 
 const EXAMPLES: &str = "\
@@ -130,7 +130,9 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
             ClientCommand::Collect(options) => {
                 collect::run(options, &manager, &parsed.sources, interrupt()?).await
             }
-            ClientCommand::Sysmsg(options) => sysmsg::run(options, &manager, interrupt()?).await,
+            ClientCommand::Sysmsg(options) => {
+                sysmsg::run(options, &manager, &parsed.sources, interrupt()?).await
+            }
             ClientCommand::Status(options) => status::run(&options, &manager, interrupt()?).await,
             ClientCommand::Demo(options) => demo::run(options, &manager, &parsed.sources, interrupt()?).await,
             ClientCommand::Bench(options) => {
@@ -139,6 +141,15 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
             ClientCommand::BenchManager => bench::serve(interrupt()?).await,
         }
     })
+}
+
+/// What is left of the time for a whole call; zero is none.
+fn rest_of(total: Duration, called: Instant) -> Duration {
+    if total.is_zero() {
+        return total;
+    }
+    // At least a millisecond, because zero would be no limit.
+    total.saturating_sub(called.elapsed()).max(Duration::from_millis(1))
 }
 
 /// The manager that the commands talk to, and how.

@@ -3,7 +3,7 @@
 use super::in_order::InOrder;
 use super::payloads::Payloads;
 use super::waiting::{Progress, Watcher};
-use super::{Interrupt, ManagerAt};
+use super::{Interrupt, ManagerAt, rest_of};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, kind};
 use crate::output::{Format, OutcomeWriter, Tally, one_line};
@@ -247,13 +247,11 @@ impl Printer {
 impl WorkOptions {
     /// What the library is told; of the total timeout, what connecting has left.
     fn for_call(&self, called: Instant) -> CallOptions {
-        // At least a millisecond, because zero would be no limit.
-        let rest = |total: Duration| total.saturating_sub(called.elapsed()).max(Duration::from_millis(1));
         CallOptions {
             priority: self.priority,
             kind: self.kind.clone(),
             key: self.key.clone().map(OsString::into_vec),
-            timeout: self.timeout.filter(|total| !total.is_zero()).map(rest).unwrap_or_default(),
+            timeout: rest_of(self.timeout.unwrap_or_default(), called),
             run_timeout: self.run_timeout.unwrap_or_default(),
             assign_timeout: self.assign_timeout.unwrap_or_default(),
             max_attempts: self.max_attempts,

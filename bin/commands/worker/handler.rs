@@ -1,5 +1,6 @@
 //! What does the work: the one handler that the options name.
 
+use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::options::{Layer, Sources};
 use crate::simulator::SimulatorOptions;
@@ -9,6 +10,7 @@ use proletariat::worker::Builder;
 use proletariat::worker::handlers::{
     Arith, Collect, Echo, Exec, Execution, Http, HttpTarget, Lookup, RunProgram, Sleep,
 };
+use proletariat_protocol::limits::SLOTS_MAX;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,19 +95,7 @@ impl HandlerOptions {
     /// The one handler that is named. What is named in a stronger place (a flag) beats what is named in a weaker one (a file).
     pub(super) fn chosen(&self, sources: &Sources, kill_grace: Duration) -> Result<Chosen, Failure> {
         let named = named(sources)?;
-        if self.table.is_some() && self.builtin != Some(Builtin::Lookup) {
-            return Err(Failure::usage("--table is for --builtin lookup"));
-        }
-        if self.stream && named != Some("run") {
-            return Err(Failure::usage("--stream is for --run"));
-        }
-        let is_exec = named == Some("exec") || self.builtin == Some(Builtin::Simulate);
-        if self.depth.is_some() && !is_exec {
-            return Err(Failure::usage("--depth is for --exec"));
-        }
-        if self.reply && named != Some("exec") {
-            return Err(Failure::usage("--reply is for --exec"));
-        }
+        self.check(named, sources)?;
         match named {
             Some("exec") => Ok(self.exec.clone().map_or(Chosen::Unnamed, |Words(words)| {
                 Chosen::Exec(self.children(Exec::new(words).reply(self.reply), kill_grace))
@@ -121,6 +111,49 @@ impl HandlerOptions {
                 Ok(self.http.clone().map_or(Chosen::Unnamed, |target| Chosen::Http(Http::new(target))))
             }
             _ => self.builtin(kill_grace),
+        }
+    }
+
+    /// What would do nothing here was meant otherwise.
+    fn check(&self, named: Option<&str>, sources: &Sources) -> Result<(), Failure> {
+        if self.table.is_some() && self.builtin != Some(Builtin::Lookup) {
+            return Err(Failure::usage("--table is for --builtin lookup"));
+        }
+        if self.stream && named != Some("run") {
+            return Err(Failure::usage("--stream is for --run"));
+        }
+        let is_exec = named == Some("exec") || self.builtin == Some(Builtin::Simulate);
+        if self.depth.is_some() && !is_exec {
+            return Err(Failure::usage("--depth is for --exec"));
+        }
+        if self.reply && named != Some("exec") {
+            return Err(Failure::usage("--reply is for --exec"));
+        }
+        if sources.of("time_scale") > Layer::Default && self.builtin != Some(Builtin::Arith) {
+            return Err(Failure::usage("--time-scale is for --builtin arith"));
+        }
+        match SimulatorOptions::given(sources) {
+            Some(flag) if self.builtin != Some(Builtin::Simulate) => {
+                Err(Failure::usage(format!("{flag} is for --builtin simulate")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an offer of so many slots, which no manager would refuse, can be kept here.
+    pub(super) fn check_slots(&self, slots: u32, chosen: &Chosen) -> Result<(), Failure> {
+        check_depth(self.depth, "--slots", slots)?;
+        match chosen {
+            Chosen::Exec(_) => descriptors::check("--slots", slots, descriptors::LONG_LIVED),
+            Chosen::Run(_) | Chosen::Collect(_) => {
+                descriptors::check("--slots", slots, descriptors::FOR_A_JOB)
+            }
+            Chosen::Unnamed
+            | Chosen::Echo
+            | Chosen::Sleep
+            | Chosen::Arith(_)
+            | Chosen::Lookup(_)
+            | Chosen::Http(_) => Ok(()),
         }
     }
 
@@ -239,6 +272,23 @@ impl Chosen {
         };
         Ok((builder, None))
     }
+}
+
+/// Whether so many lines may be with each of so many children: each of them is a slot of the offer.
+pub(in crate::commands) fn check_depth(
+    depth: Option<u32>,
+    option: &str,
+    children: u32,
+) -> Result<(), Failure> {
+    let lines = u64::from(depth.unwrap_or(1)) * u64::from(children);
+    if lines <= u64::from(SLOTS_MAX) {
+        return Ok(());
+    }
+    let (depth, most) = (depth.unwrap_or(1), SLOTS_MAX / children);
+    Err(Failure::usage(format!(
+        "--depth {depth} with {option} {children} makes {lines} lines at one time, and the most is {SLOTS_MAX}: \
+         give --depth {most} at most"
+    )))
 }
 
 /// Processors that we may use.

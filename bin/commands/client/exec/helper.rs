@@ -25,12 +25,16 @@ pub(super) async fn run(
     host: &str,
     port: u16,
 ) -> Result<Exit, Failure> {
+    options.check_descriptors()?;
     let mut signals = Signals::new().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let builder = Worker::builder().host(host).port(port).name("client exec -c");
     let mut builder = builder
         .slots(options.children())
         .kinds([options.kind()])
         .manager_timeout(at.connection.manager_timeout);
+    if let Some(retries) = at.connection.max_retries {
+        builder = builder.max_retries(retries);
+    }
     if let Some(token) = &at.token {
         builder = builder.token(token.as_str());
     }
@@ -62,6 +66,9 @@ async fn first_session(builder: Builder, at: &ManagerAt, host: &str, port: u16) 
     };
     match started.await {
         Ok(Ok(worker)) => Ok(worker),
+        Ok(Err(Error::Link(error))) if error.code().is_none() => {
+            Err(Failure::new(Exit::Unreachable, format!("no server at {host} port {port}: {error}")))
+        }
         Ok(Err(error)) => Err(failure(&error)),
         Err(_) => {
             let message = format!("no server at {host} port {port} within {limit:?}");

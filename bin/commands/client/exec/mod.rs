@@ -7,7 +7,8 @@ mod here;
 mod report;
 
 use super::{Interrupt, ManagerAt};
-use crate::commands::worker::{Words, processors, words};
+use crate::commands::worker::{Words, check_depth, processors, words};
+use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::options::value::{HostPort, duration, host_port};
 use crate::options::{Layer, Sources};
@@ -85,10 +86,14 @@ pub(super) struct ExecOptions {
 }
 
 impl ExecOptions {
-    fn check(&self) -> Result<(), Failure> {
+    fn check(&self, sources: &Sources) -> Result<(), Failure> {
         if self.exec.is_some() && self.simulate {
             return Err(Failure::usage("-x and --simulate: the children are of one kind"));
         }
+        if let (Some(_), Some(flag)) = (&self.exec, SimulatorOptions::given(sources)) {
+            return Err(Failure::usage(format!("{flag} is for the work simulator, and -x names a program")));
+        }
+        check_depth(self.depth, "-w", self.children())?;
         if self.exec.is_none() && self.reply && self.children() > 0 {
             return Err(Failure::usage("--reply needs -x: the work simulator echoes"));
         }
@@ -104,6 +109,11 @@ impl ExecOptions {
 
     fn children(&self) -> u32 {
         self.children.unwrap_or_else(processors)
+    }
+
+    /// Whether we have room for the pipes of all children.
+    fn check_descriptors(&self) -> Result<(), Failure> {
+        descriptors::check("-w", self.children(), descriptors::LONG_LIVED)
     }
 
     fn kind(&self) -> &'static str {
@@ -147,7 +157,7 @@ pub(super) async fn run(
     manager: ManagerAt,
     sources: &Sources,
 ) -> Result<Exit, Failure> {
-    options.check()?;
+    options.check(sources)?;
     match &options.server {
         Some(server) => {
             let port = options.exec_port.or(server.port).unwrap_or(PORT);
