@@ -127,7 +127,8 @@ fn a_state_that_many_ask_for_is_one_text_in_which_each_finds_itself() {
             let rows = told[list].as_array().unwrap();
             let you: Vec<&Value> = rows.iter().filter(|row| row["you"] == true).collect();
             assert_eq!(you.len(), usize::from(is_there), "{peer} among the {list}");
-            assert!(you.iter().all(|row| row["id"] == peer.to_string()));
+            let id = peer.to_string();
+            assert!(you.iter().all(|row| row["id"] == id));
         }
     }
 }
