@@ -16,6 +16,7 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::enc::write::Writer;
 use bincode::error as bincode_error;
 use bytes::{BufMut, BytesMut};
+use core::hint::cold_path;
 use core::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -149,6 +150,7 @@ pub(crate) fn encode_entry<T: Serialize>(value: &T, out: &mut BytesMut) {
         Ok(length) => out.truncate(start + length),
         // A longer one than those that are usual.
         Err(_) => {
+            cold_path();
             out.truncate(start);
             encode(value, out);
         }
@@ -176,6 +178,7 @@ impl Writer for Appender<'_> {
 }
 
 impl From<bincode_error::DecodeError> for DecodeError {
+    #[cold]
     fn from(error: bincode_error::DecodeError) -> Self {
         use bincode_error::DecodeError as Bincode;
         match error {

@@ -6,8 +6,10 @@
 
 use crate::ErrorCode;
 use crate::codec::{DecodeError, WireMessage};
+use crate::hint::{likely, unlikely};
 use crate::limits::{FRAGMENT_BYTES, FRAGMENT_STREAMS_MAX, FRAME_BYTES_MAX, HEAD_BYTES_MAX};
 use bytes::BytesMut;
+use core::hint::cold_path;
 use thiserror::Error;
 
 /// Length of the number before each frame, in bytes.
@@ -35,7 +37,10 @@ impl TryFrom<u8> for FrameType {
             0 => Ok(Self::Message),
             1 => Ok(Self::FragmentBegin),
             2 => Ok(Self::FragmentData),
-            other => Err(WireError::UnknownFrameType(other)),
+            other => {
+                cold_path();
+                Err(WireError::UnknownFrameType(other))
+            }
         }
     }
 }
@@ -121,8 +126,8 @@ impl WireError {
 pub fn frame_length(prefix: [u8; LENGTH_BYTES], max: usize) -> Result<usize, WireError> {
     let length = u32::from_be_bytes(prefix);
     match usize::try_from(length) {
+        Ok(fits) if likely(fits > 0 && fits <= max) => Ok(fits),
         Ok(0) => Err(WireError::EmptyFrame),
-        Ok(fits) if fits <= max => Ok(fits),
         _ => Err(WireError::FrameTooLong { length, max }),
     }
 }
@@ -145,7 +150,7 @@ pub fn put_message_start<M: WireMessage>(out: &mut BytesMut, message: &M) -> u64
     // Only a sender that does not keep to the batch limits can get here.
     assert!(head_bytes <= HEAD_BYTES_MAX, "a head of {head_bytes} bytes: no receiver takes it");
     let body_bytes = head_bytes as u64 + message.tail_bytes();
-    if body_bytes <= FRAGMENT_BYTES as u64 {
+    if likely(body_bytes <= FRAGMENT_BYTES as u64) {
         let length = frame_length_bytes(usize::try_from(body_bytes).unwrap_or(FRAGMENT_BYTES));
         out[begin..begin + LENGTH_BYTES].copy_from_slice(&length);
     }
@@ -160,7 +165,7 @@ pub fn split_body<M: WireMessage>(body: &[u8]) -> Result<(M, &[u8]), WireError> 
     let (message, head_bytes) = M::decode_head(body)?;
     let tail = &body[head_bytes..];
     let stated = message.tail_bytes();
-    if stated != tail.len() as u64 {
+    if unlikely(stated != tail.len() as u64) {
         return Err(WireError::TailMismatch { stated, found: tail.len() });
     }
     Ok((message, tail))

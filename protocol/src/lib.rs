@@ -11,6 +11,7 @@ pub mod error;
 pub mod fragment;
 pub mod frame;
 pub mod handshake;
+pub mod hint;
 pub mod id;
 pub mod job;
 pub mod limits;

@@ -180,6 +180,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 impl Driver {
     /// Takes new connections in.
+    #[cold]
     pub(super) fn accept(&mut self, now: Time) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some((stream, address)) = self.acceptor.next(now) else { return };

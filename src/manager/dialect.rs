@@ -26,6 +26,7 @@ use super::writing::given;
 use crate::net::Incomplete;
 use proletariat_protocol::detect::{DETECT_BYTES, Detection, detect};
 use proletariat_protocol::handshake::{Refusal, Roles};
+use proletariat_protocol::hint::likely;
 use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{ErrorCode, InstanceId, JobId, Payload, PeerId, Time, WorkResult};
 use proletariat_scheduler::{Abilities, Assign, Event, Joined, Outcome, Parcel, Scheduler};
@@ -350,7 +351,7 @@ impl Driver {
     pub(super) fn decided_json(&mut self, now: Time) {
         self.json.failures.clear();
         self.json.last_shown.forget();
-        if self.json.busy || self.json.questions.is_empty() {
+        if likely(self.json.busy || self.json.questions.is_empty()) {
             return;
         }
         self.json.busy = true;

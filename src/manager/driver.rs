@@ -22,9 +22,11 @@ use super::session::Connections;
 use super::status::{Figures, StatusDesk};
 use super::stopping::Stage;
 use crate::net::drive::Clock;
+use proletariat_protocol::hint::unlikely;
 use proletariat_protocol::{MessageId, Time};
 use proletariat_scheduler::{Action, Event, Parcel, Scheduler};
 use std::collections::BTreeMap;
+use std::hint::cold_path;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -164,7 +166,7 @@ impl Driver {
     /// Notes which sockets have news.
     fn take_news(&mut self) {
         for event in self.poller.news() {
-            if event.token() == LISTENER {
+            if unlikely(event.token() == LISTENER) {
                 self.acceptor.heard();
             } else if let Some((place, session)) = self.connections.under(event.token()) {
                 session.stream.heard(event);
@@ -181,35 +183,45 @@ impl Driver {
         self.doorbell.take(&mut ready, &mut commands, cx.waker());
         let news = mem::take(&mut self.news);
         let mut input = !ready.is_empty() || !news.is_empty() || !self.unfinished.is_empty();
-        for command in commands.drain(..) {
-            self.command(command, now);
+        if unlikely(!commands.is_empty()) {
+            for command in commands.drain(..) {
+                self.command(command, now);
+            }
         }
         self.commands = commands;
         self.ready = self.attend_all(ready, now);
         self.news = self.attend_all(news, now);
         self.look_again(now);
-        for place in mem::take(&mut self.unfinished) {
-            if let Some(session) = self.connections.at(place) {
-                session.unfinished = false;
-                self.attend(place, now);
-            }
+        if unlikely(!self.unfinished.is_empty()) {
+            self.go_on_with_unfinished(now);
         }
-        if self.acceptor.is_ready(now) {
+        if unlikely(self.acceptor.is_ready(now)) {
             self.accept(now);
             input = true;
         }
-        if self.clocks_have_to_wait(now, input) {
+        if unlikely(self.clocks_have_to_wait(now, input)) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         self.look_at_connections(now);
         self.decide(now);
         self.flush_touched(now);
-        if self.has_ended(now) {
+        if unlikely(self.has_ended(now)) {
             return Poll::Ready(());
         }
         self.sleep(now, cx);
         Poll::Pending
+    }
+
+    /// Attends to those that had more to read or write than a turn allows.
+    #[cold]
+    fn go_on_with_unfinished(&mut self, now: Time) {
+        for place in mem::take(&mut self.unfinished) {
+            if let Some(session) = self.connections.at(place) {
+                session.unfinished = false;
+                self.attend(place, now);
+            }
+        }
     }
 
     /// Takes more into this turn, so that it shares the writes: of a crowd as much as a turn should have, or as a clock that waits
@@ -247,6 +259,7 @@ impl Driver {
             self.waited = 0;
             return false;
         };
+        cold_path();
         let stalled = now.0 - due.0 > STALL_MICROS;
         if stalled {
             self.floor = now;
@@ -260,20 +273,25 @@ impl Driver {
     /// Looks at the connections whose appointment is due.
     fn look_at_connections(&mut self, now: Time) {
         while let Some(place) = self.connections.pop_due(now) {
-            self.look_at_silence(place, now);
-            let Some(session) = self.connections.at(place) else { continue };
-            let waiting = session.outgoing.bytes() > 0;
-            let incomplete = session.incomplete();
-            let clocks = session.json.as_ref().map_or(self.clocks, |json| json.clocks(&self.clocks));
-            let verdict = session.liveness.look(now, self.floor, &clocks, incomplete, waiting);
-            match verdict {
-                Verdict::Fine(next) => self.connections.look_at(place, next),
-                Verdict::Ping(next) => {
-                    self.connections.look_at(place, next);
-                    self.ping(place);
-                }
-                Verdict::Over(cause) => self.over(place, cause, now),
+            self.look_at_connection(place, now);
+        }
+    }
+
+    #[cold]
+    fn look_at_connection(&mut self, place: u32, now: Time) {
+        self.look_at_silence(place, now);
+        let Some(session) = self.connections.at(place) else { return };
+        let waiting = session.outgoing.bytes() > 0;
+        let incomplete = session.incomplete();
+        let clocks = session.json.as_ref().map_or(self.clocks, |json| json.clocks(&self.clocks));
+        let verdict = session.liveness.look(now, self.floor, &clocks, incomplete, waiting);
+        match verdict {
+            Verdict::Fine(next) => self.connections.look_at(place, next),
+            Verdict::Ping(next) => {
+                self.connections.look_at(place, next);
+                self.ping(place);
             }
+            Verdict::Over(cause) => self.over(place, cause, now),
         }
     }
 
@@ -326,7 +344,7 @@ impl Driver {
             self.acceptor.resumes_at(),
             self.stage.until(),
         ]);
-        if self.again || !self.unfinished.is_empty() || next.is_some_and(|next| next <= now) {
+        if unlikely(self.again || !self.unfinished.is_empty() || next.is_some_and(|next| next <= now)) {
             cx.waker().wake_by_ref();
             return;
         }

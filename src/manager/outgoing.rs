@@ -8,6 +8,7 @@ use super::stream::Stream;
 use crate::net::{Order, Outbox};
 use proletariat_protocol::Payload;
 use proletariat_protocol::batch::{Batch, BatchOf};
+use proletariat_protocol::hint::{likely, unlikely};
 use proletariat_protocol::limits::ENTRIES_PER_MESSAGE_MAX;
 use proletariat_protocol::message::{AssignedExecution, JobOutcome, ManagerMessage};
 use std::io::{self, IoSlice};
@@ -108,7 +109,7 @@ impl Outgoing {
         payload: impl FnOnce() -> Payload,
         pool: &mut GatheredPool,
     ) {
-        if bytes.len() < ALONE_BYTES {
+        if likely(bytes.len() < ALONE_BYTES) {
             return self.gathered(BatchOf::Executions, pool).push_execution(execution, bytes);
         }
         let order = Order::Keyed(execution.assignment.0);
@@ -125,7 +126,7 @@ impl Outgoing {
         payload: impl FnOnce() -> Payload,
         pool: &mut GatheredPool,
     ) {
-        if bytes.len() < ALONE_BYTES && !self.outbox.has_large() {
+        if likely(bytes.len() < ALONE_BYTES && !self.outbox.has_large()) {
             return self.gathered(BatchOf::Outcomes, pool).push_outcome(&outcome, bytes);
         }
         let order = Order::Keyed(outcome.job.0);
@@ -140,7 +141,7 @@ impl Outgoing {
                 && batch.bytes() < GATHERED_BYTES_MAX
                 && batch.entries() < ENTRIES_PER_MESSAGE_MAX as u64
         };
-        if self.gathered.as_deref().is_some_and(|batch| !fits(batch)) {
+        if unlikely(self.gathered.as_deref().is_some_and(|batch| !fits(batch))) {
             self.seal(pool);
         }
         self.gathered.get_or_insert_with(|| pool.0.pop().unwrap_or_default())
@@ -150,7 +151,7 @@ impl Outgoing {
     pub(super) fn seal(&mut self, pool: &mut GatheredPool) {
         let Some(mut batch) = self.gathered.take() else { return };
         self.outbox.push_batch(&mut batch);
-        if pool.0.len() < POOL && batch.capacity() <= KEEP_BYTES {
+        if likely(pool.0.len() < POOL && batch.capacity() <= KEEP_BYTES) {
             batch.clear();
             pool.0.push(batch);
         }
@@ -164,13 +165,13 @@ impl Outgoing {
                 break;
             }
             match self.write(stream, cx) {
+                Poll::Ready(Ok(1..)) => took = true,
                 Poll::Ready(Ok(0)) => return (Flushed::Lost(io::ErrorKind::WriteZero.into()), took),
-                Poll::Ready(Ok(_)) => took = true,
                 Poll::Ready(Err(error)) => return (Flushed::Lost(error), took),
                 Poll::Pending => return (Flushed::Blocked, stream.took(took)),
             }
         }
-        if self.unwritten() > 0 {
+        if unlikely(self.unwritten() > 0) {
             return (Flushed::More, stream.took(took));
         }
         match stream.poll_flush(cx) {
@@ -189,21 +190,27 @@ impl Outgoing {
     /// One write of what waits.
     fn write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.first.is_empty() {
-            let written = stream.poll_write(cx, &[IoSlice::new(&self.first[self.first_written..])]);
-            if let Poll::Ready(Ok(bytes)) = written {
-                self.first_written += bytes;
-                if self.first_written == self.first.len() {
-                    self.first = Vec::new();
-                    self.first_written = 0;
-                }
-            }
-            return written;
+            return self.write_first(stream, cx);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = self.outbox.slices(&mut slices);
         let written = stream.poll_write(cx, &slices[..filled]);
         if let Poll::Ready(Ok(bytes)) = written {
             self.outbox.advance(bytes);
+        }
+        written
+    }
+
+    /// The same, of what goes before any message.
+    #[cold]
+    fn write_first(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let written = stream.poll_write(cx, &[IoSlice::new(&self.first[self.first_written..])]);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.first_written += bytes;
+            if self.first_written == self.first.len() {
+                self.first = Vec::new();
+                self.first_written = 0;
+            }
         }
         written
     }

@@ -12,9 +12,12 @@ use super::translate::{self, Heard, Speaker, Violation};
 use crate::net::Order;
 use crate::security::Grant;
 use proletariat_protocol::handshake::{Hello, Refusal, Welcome};
+use proletariat_protocol::hint::{likely, unlikely};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{ErrorCode, MessageId, Time, shown};
 use proletariat_scheduler::{Abilities, Event, Joined, OutboxLevel};
+use std::hint::cold_path;
+use std::io;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -42,9 +45,10 @@ impl Driver {
     pub(super) fn attend(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         if let Some(bell) = &session.bell {
+            cold_path();
             bell.hang_up();
         }
-        if session.outgoing.bytes() > 0 {
+        if unlikely(session.outgoing.bytes() > 0) {
             self.touch(place);
         }
         for _ in 0..READS_PER_TURN {
@@ -52,23 +56,17 @@ impl Driver {
             let mut cx = Context::from_waker(&session.waker);
             let read = contain(|| session.stream.poll_read(&mut cx, &mut self.buffer));
             match read {
-                Err(panic) => return self.broke(place, &panic, now),
-                Ok(Poll::Pending) if session.stream.is_cut_short() => break,
-                Ok(Poll::Pending) => return,
-                Ok(Poll::Ready(Ok(0))) => return self.ended(place, now),
-                Ok(Poll::Ready(Err(error))) => {
-                    if session.speaker.is_none() && session.stream.is_encrypted() {
-                        let why = shown::safe(&format!("no TLS session: {error}"));
-                        self.acceptor.log_refusal(session.address, &why, now);
-                    }
-                    return self.lose(place, now, None);
-                }
-                Ok(Poll::Ready(Ok(bytes))) => {
+                Ok(Poll::Ready(Ok(bytes @ 1..))) => {
                     session.liveness.heard(now);
                     self.bytes_read += bytes;
                     self.received(place, bytes, now);
                     self.count_incomplete(place, now);
                 }
+                Ok(Poll::Pending) if unlikely(session.stream.is_cut_short()) => break,
+                Ok(Poll::Pending) => return,
+                Ok(Poll::Ready(Ok(0))) => return self.ended(place, now),
+                Ok(Poll::Ready(Err(error))) => return self.failed(place, &error, now),
+                Err(panic) => return self.broke(place, &panic, now),
             }
         }
         if let Some(session) = self.connections.at(place)
@@ -79,8 +77,22 @@ impl Driver {
         }
     }
 
+    /// A read failed.
+    #[cold]
+    fn failed(&mut self, place: u32, error: &io::Error, now: Time) {
+        if let Some(session) = self.connections.at(place)
+            && session.speaker.is_none()
+            && session.stream.is_encrypted()
+        {
+            let why = shown::safe(&format!("no TLS session: {error}"));
+            self.acceptor.log_refusal(session.address, &why, now);
+        }
+        self.lose(place, now, None);
+    }
+
     /// The peer says nothing more. Its last word may have been wrong, and what it is told about that is not written yet: so much
     /// it may still read.
+    #[cold]
     fn ended(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         if !matches!(session.liveness.phase, Phase::Closing(_)) || session.outgoing.bytes() == 0 {
@@ -93,8 +105,8 @@ impl Driver {
     fn received(&mut self, place: u32, bytes: usize, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         match session.liveness.phase {
-            Phase::Open if session.json.is_some() => self.hear_json(place, None, bytes, now),
-            Phase::Open => self.hear(place, 0, bytes, now),
+            Phase::Open if likely(session.json.is_none()) => self.hear(place, 0, bytes, now),
+            Phase::Open => self.hear_json(place, None, bytes, now),
             Phase::Closing(_) => {}
             Phase::Silent => {
                 // Where nobody may be silent, the clock of the handshake has run since the connection was accepted.
@@ -108,6 +120,7 @@ impl Driver {
     }
 
     /// More of a greeting: `bytes` of the buffer.
+    #[cold]
     fn greet(&mut self, place: u32, bytes: usize, now: Time) {
         if self.greet_json(place, bytes, now) {
             return;
@@ -215,12 +228,13 @@ impl Driver {
             Ok(Err(error)) => asides.violation = Some((error.code(), error.to_string())),
             Err(panic) => return self.broke(place, &panic, now),
         }
-        if asides.is_empty() {
+        if likely(asides.is_empty()) {
             return;
         }
         self.see_to(place, speaker, asides, now);
     }
 
+    #[cold]
     fn see_to(&mut self, place: u32, speaker: Speaker, asides: Asides, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         // A peer that has to read that much first is not waiting for a sign of life.
@@ -253,6 +267,7 @@ impl Driver {
     }
 
     /// Ends the session of a peer that broke the protocol.
+    #[cold]
     pub(super) fn violated(&mut self, place: u32, code: ErrorCode, why: &str, now: Time) {
         if self.acceptor.may_log(now) {
             tracing::info!(target: "proletariat::manager", why, "a peer broke the protocol");
@@ -321,6 +336,7 @@ impl Driver {
     }
 
     /// A fault of ours met what is done for this connection: it ends alone.
+    #[cold]
     pub(super) fn broke(&mut self, place: u32, panic: &str, now: Time) {
         let session = self.connections.at(place);
         let address = session.and_then(|session| session.address);
@@ -330,6 +346,7 @@ impl Driver {
     }
 
     /// A connection is gone, or ended here without a word; `why` is for the log.
+    #[cold]
     pub(super) fn lose(&mut self, place: u32, now: Time, why: Option<&str>) {
         if let Some(session) = self.connections.at(place) {
             match (session.speaker, why) {

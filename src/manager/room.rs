@@ -6,6 +6,7 @@
 
 use super::driver::Driver;
 use super::session::{Connections, Session};
+use proletariat_protocol::hint::{likely, unlikely};
 use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{ErrorCode, Time};
 
@@ -41,7 +42,7 @@ impl Driver {
     pub(super) fn count_incomplete(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         let (bytes, before) = (session.incomplete_bytes(), session.holding.incomplete_bytes);
-        if bytes == before {
+        if likely(bytes == before) {
             return;
         }
         if before == 0 || bytes < before {
@@ -66,7 +67,7 @@ impl Driver {
         let before = std::mem::replace(&mut session.holding.outbox_bytes, bytes);
         let held = &mut self.connections.held;
         held.outbox_bytes = held.outbox_bytes - before + bytes;
-        while self.connections.held.outbox_bytes > self.config.outboxes_bytes_max {
+        while unlikely(self.connections.held.outbox_bytes > self.config.outboxes_bytes_max) {
             let Some(heaviest) = self.connections.heaviest(|holding| holding.outbox_bytes.into()) else {
                 break;
             };
@@ -76,6 +77,7 @@ impl Driver {
     }
 
     /// Ends a session because of what it holds, and lets go of that.
+    #[cold]
     fn turn_away(&mut self, place: u32, now: Time) {
         let most = self.config.incomplete_bytes_max;
         tracing::info!(most, "max_incomplete_bytes is reached: a session that held much for long was ended");

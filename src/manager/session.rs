@@ -18,6 +18,7 @@ use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{Payload, PeerId, Time};
 use proletariat_scheduler::OutboxLevel;
 use std::collections::{HashMap, VecDeque};
+use std::hint::cold_path;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
@@ -97,13 +98,18 @@ impl<C> Session<C> {
     pub(super) fn seal(&mut self, pool: &mut GatheredPool) {
         match &mut self.json {
             None => self.outgoing.seal(pool),
-            Some(json) => json.pour(&mut self.outgoing),
+            Some(json) => {
+                cold_path();
+                json.pour(&mut self.outgoing);
+            }
         }
     }
 
     /// Memory for what has begun to come and is not complete.
     pub(super) fn incomplete_bytes(&self) -> u64 {
-        self.json.as_ref().map_or_else(|| self.inbox.held_bytes(), |json| json.held_bytes())
+        let Some(json) = &self.json else { return self.inbox.held_bytes() };
+        cold_path();
+        json.held_bytes()
     }
 
     /// Lets go of that; nothing more is heard.

@@ -7,6 +7,7 @@ use super::handle::Command;
 use super::ready::Doorbell;
 use super::room::Held;
 use proletariat_protocol::handshake::Roles;
+use proletariat_protocol::hint::likely;
 use proletariat_protocol::{MessageId, PeerId, Time, limits};
 use proletariat_scheduler::{PeerStatus, QueueStatus, RangeStatus, Scheduler, Status, WorkerStatus};
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ impl StatusDesk {
         doorbell: &Arc<Doorbell<Command>>,
         clerk: &mut Clerk,
     ) {
-        if self.busy || self.askers.is_empty() && self.restricted.is_empty() {
+        if likely(self.busy || self.askers.is_empty() && self.restricted.is_empty()) {
             return;
         }
         self.busy = true;

@@ -81,6 +81,7 @@ impl Driver {
         matches!(self.stage, Stage::Leaving { until } if now >= until || self.connections.count() == 0)
     }
 
+    #[cold]
     fn leave(&mut self, now: Time, time: Duration) {
         self.acceptor.close();
         let word = ManagerMessage::Leaving {

@@ -5,6 +5,7 @@ use super::socket::Socket;
 use mio::event::Event;
 use mio::{Registry, Token};
 use std::fmt;
+use std::hint::cold_path;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -96,8 +97,11 @@ impl Stream {
     /// Whether the last read has left something behind that nobody will tell of: it has to be read in the next turn.
     pub(super) fn is_cut_short(&mut self) -> bool {
         match self {
-            Self::Encrypted(stream) => stream.is_cut_short(),
             Self::Tcp(_) | Self::Other(_) => false,
+            Self::Encrypted(stream) => {
+                cold_path();
+                stream.is_cut_short()
+            }
         }
     }
 
@@ -105,8 +109,11 @@ impl Stream {
     /// nothing.
     pub(super) fn took(&mut self, written: bool) -> bool {
         match self {
-            Self::Encrypted(stream) => stream.took(),
             Self::Tcp(_) | Self::Other(_) => written,
+            Self::Encrypted(stream) => {
+                cold_path();
+                stream.took()
+            }
         }
     }
 

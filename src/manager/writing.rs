@@ -8,6 +8,7 @@ use super::liveness::Phase;
 use super::outgoing::Flushed;
 use super::translate::{self, Word};
 use crate::net::Order;
+use proletariat_protocol::hint::{likely, unlikely};
 use proletariat_protocol::message::ManagerMessage;
 use proletariat_protocol::{Payload, PeerId, Time};
 use proletariat_scheduler::{Action, Event, MANAGER, OutboxLevel, Parcel, Scheduler};
@@ -21,7 +22,7 @@ impl Driver {
         match action {
             Action::Assign(assign) => {
                 let Some((place, session)) = self.connections.of(assign.worker) else { return };
-                if session.json.is_some() {
+                if unlikely(session.json.is_some()) {
                     return self.assign_json(place, assign, now);
                 }
                 let bytes = shown(&self.scheduler, assign.payload);
@@ -34,7 +35,7 @@ impl Driver {
             }
             &Action::Deliver { client, job, ref outcome } => {
                 let Some((place, session)) = self.connections.of(client) else { return };
-                if session.json.is_some() {
+                if unlikely(session.json.is_some()) {
                     return self.deliver_json(place, job, outcome);
                 }
                 let parcel = *outcome.payload();
@@ -115,7 +116,7 @@ impl Driver {
         let mut later = Vec::new();
         let connections = &mut self.connections;
         self.touched.retain(|place| {
-            let speaks_json = connections.at(*place).is_some_and(|session| session.json.is_some());
+            let speaks_json = unlikely(connections.at(*place).is_some_and(|session| session.json.is_some()));
             if speaks_json {
                 later.push(*place);
             }
@@ -157,6 +158,8 @@ impl Driver {
             session.liveness.taken(now);
         }
         match flushed {
+            Flushed::All if likely(!matches!(session.liveness.phase, Phase::Closing(_))) => {}
+            Flushed::All => return self.shut(place, now),
             Flushed::Lost(error) => {
                 tracing::debug!(%error, "a write failed");
                 return self.lose(place, now, None);
@@ -165,13 +168,10 @@ impl Driver {
                 session.unfinished = true;
                 self.unfinished.push(place);
             }
-            Flushed::All if matches!(session.liveness.phase, Phase::Closing(_)) => {
-                return self.shut(place, now);
-            }
-            Flushed::All | Flushed::Blocked | Flushed::More => {}
+            Flushed::Blocked | Flushed::More => {}
         }
         let waiting = session.outgoing.bytes() as u64;
-        if waiting > self.config.outbox_bytes_max {
+        if unlikely(waiting > self.config.outbox_bytes_max) {
             return self.lose(place, now, Some("more waited for it than max_outbox_bytes"));
         }
         if self.count_outbox(place, waiting, now) {
@@ -181,6 +181,7 @@ impl Driver {
 
     /// All has been written to a connection that is closing: no more is sent, and what still comes is read and dropped,
     /// so that the system does not cut off what the peer has not read yet.
+    #[cold]
     fn shut(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         if session.shut {
@@ -199,12 +200,12 @@ impl Driver {
         let pause = self.config.outbox_pause_bytes;
         let Some(session) = self.connections.at(place) else { return };
         let level = match session.level {
-            _ if waiting == 0 => OutboxLevel::Clear,
+            _ if likely(waiting == 0) => OutboxLevel::Clear,
             OutboxLevel::Paused if waiting > pause / 2 => OutboxLevel::Paused,
             _ if waiting > pause => OutboxLevel::Paused,
             _ => OutboxLevel::Waiting,
         };
-        if level == session.level {
+        if likely(level == session.level) {
             return;
         }
         session.level = level;

@@ -9,12 +9,14 @@ mod tail;
 
 pub use tail::Tail;
 
+use core::hint::cold_path;
 use core::mem;
 use core::ops::ControlFlow;
 use proletariat_protocol::Payload;
 use proletariat_protocol::codec::WireMessage;
 use proletariat_protocol::fragment::{Reassembly, STREAM_BYTES};
 use proletariat_protocol::frame::{FrameType, LENGTH_BYTES, TYPE_BYTES, WireError, frame_length, split_body};
+use proletariat_protocol::hint::{likely, unlikely};
 use proletariat_protocol::limits::FRAME_BYTES_MAX;
 
 /// What stands before the data of a fragment, in bytes.
@@ -84,18 +86,18 @@ impl Inbox {
     ) -> Result<ControlFlow<()>, WireError> {
         self.received += bytes.len() as u64;
         while !bytes.is_empty() {
-            let flow = if let Some(fragment) = self.fragment {
-                self.continue_fragment(fragment, &mut bytes, sink)?
-            } else if self.partial.is_empty() {
+            let flow = if likely(self.fragment.is_none() && self.partial.is_empty()) {
                 self.receive_in_place(&mut bytes, sink)?
+            } else if let Some(fragment) = self.fragment {
+                self.continue_fragment(fragment, &mut bytes, sink)?
             } else {
                 self.complete_partial(&mut bytes, sink)?
             };
-            if flow.is_break() {
+            if unlikely(flow.is_break()) {
                 return Ok(flow);
             }
         }
-        if self.partial.is_empty() {
+        if unlikely(self.partial.is_empty() && self.partial.capacity() > 0) {
             self.partial = Vec::new();
         }
         Ok(ControlFlow::Continue(()))
@@ -134,6 +136,7 @@ impl Inbox {
             *bytes = rest;
             return self.frame(frame, None, sink);
         }
+        cold_path();
         if let Some((start, rest)) = bytes.split_first_chunk()
             && self.open_fragment(start, length)?
         {
@@ -219,10 +222,12 @@ impl Inbox {
                 Ok(sink(message, Tail::new(rest, owner)))
             }
             FrameType::FragmentBegin => {
+                cold_path();
                 self.reassembly.begin(content)?;
                 Ok(ControlFlow::Continue(()))
             }
             FrameType::FragmentData => {
+                cold_path();
                 let Some((&stream, data)) = content.split_first_chunk() else {
                     return Err(WireError::FragmentFrame { length: frame.len() });
                 };

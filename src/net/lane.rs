@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 use proletariat_protocol::Payload;
+use proletariat_protocol::hint::{likely, unlikely};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
@@ -105,7 +106,7 @@ impl Lane {
             bytes -= match part {
                 Part::Copied(length) => {
                     let written = bytes.min(*length);
-                    if written == self.copied.len() {
+                    if likely(written == self.copied.len()) {
                         // The next bytes begin where these did.
                         self.copied.clear();
                     } else {
@@ -162,14 +163,14 @@ impl Lane {
 
     /// When there is nothing left: no more memory than a quiet connection needs.
     fn give_back(&mut self) {
-        if self.bytes > 0 {
+        if unlikely(self.bytes > 0) {
             return;
         }
         // Without allocating, tells whether there would be room for so many.
-        if self.copied.try_reclaim(KEEP_BYTES + 1) {
+        if unlikely(self.copied.try_reclaim(KEEP_BYTES + 1)) {
             self.copied = BytesMut::new();
         }
-        if self.parts.capacity() > KEEP_PARTS {
+        if unlikely(self.parts.capacity() > KEEP_PARTS) {
             self.parts = VecDeque::new();
         }
     }

@@ -22,6 +22,7 @@ use proletariat_protocol::fragment::{put_begin, put_data_start};
 use proletariat_protocol::frame::{LENGTH_BYTES, TYPE_BYTES, put_message_start};
 use proletariat_protocol::limits::FRAGMENT_BYTES;
 use std::collections::{BTreeMap, VecDeque};
+use std::hint::cold_path;
 use std::io::IoSlice;
 
 /// With so many messages in fragments waiting there is no room for more messages: what must not pass one of them should
@@ -196,6 +197,7 @@ impl Outbox {
     /// Puts the next fragment at the end of the lane.
     fn next_fragment(&mut self) {
         let Some(bulk) = self.bulk.front_mut() else { return };
+        cold_path();
         // They are sent one after the other, so the number tells them apart for people only.
         let stream = u32::try_from(self.bulk_first & u64::from(u32::MAX)).unwrap_or_default();
         if !bulk.begun {
