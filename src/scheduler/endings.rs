@@ -12,9 +12,9 @@ use proletariat_protocol::{ErrorCode, JobId, PeerId, Time};
 const PURGE_JOBS: usize = 16_384;
 
 impl Scheduler {
-    pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: JobId, count: u64) {
-        let end = first.plus(count).0;
-        let (mut from, mut aborted) = (first.0, 0);
+    /// A client takes back those of its jobs that are still open and have numbers from `first` on and below `end`.
+    pub(crate) fn abort_jobs(&mut self, now: Time, client: PeerKey, first: u64, end: u64) {
+        let (mut from, mut aborted) = (first, 0);
         while let Some((number, job)) = self.peers.get(client).and_then(|peer| peer.jobs.next(from, end)) {
             let id = self.peers[client].id;
             self.notice(|| Notice::Abort { client: id, job: JobId(number) });

@@ -21,7 +21,7 @@ use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use proletariat_protocol::{JobId, PeerId, Time};
+use proletariat_protocol::{PeerId, Time};
 use rand::SeedableRng;
 
 /// The sender of what the manager itself sends.
@@ -98,7 +98,7 @@ pub(crate) struct Counts {
 /// abort, then run timeout, then assign and total timeout, then worker loss.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
-    pub(crate) aborts: Vec<(PeerKey, JobId, u64)>,
+    pub(crate) aborts: crate::aborts::Aborts,
     pub(crate) losses: Vec<Loss>,
     pub(crate) accepts: Vec<PeerKey>,
     pub(crate) no_wait: Vec<(JobKey, u64)>,
@@ -213,8 +213,8 @@ impl Scheduler {
             }
             Event::Aborted { first, count, .. } => {
                 // What has not been submitted yet cannot be aborted, also if it comes in the same burst.
-                let submitted = self.peers[peer].numbering.next().saturating_sub(first.0);
-                self.burst.aborts.push((peer, first, count.min(submitted)));
+                let end = first.plus(count).0.min(self.peers[peer].numbering.next());
+                self.burst.aborts.add(peer, first.0, end);
             }
             Event::Credited { job, bytes, .. } => self.credited(peer, job, bytes),
             Event::Offered { offer, .. } => self.offered(peer, &offer),
@@ -300,8 +300,8 @@ impl Scheduler {
     }
 
     fn abort_all(&mut self, now: Time) {
-        for (peer, first, count) in core::mem::take(&mut self.burst.aborts) {
-            self.abort_jobs(now, peer, first, count);
+        for ((peer, first), end) in self.burst.aborts.take() {
+            self.abort_jobs(now, peer, first, end);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::machine::{Counts, Scheduler};
 use crate::received::Payloads;
 use crate::records::{Execution, Job, NO_WAIT, Place};
-use crate::tables::{ExecutionKey, KindKey, NO_KIND, PeerKey};
+use crate::tables::{ExecutionKey, KindKey, NO_KIND, PeerKey, Taken};
 use crate::waiting::LineKey;
 use alloc::format;
 use alloc::string::String;
@@ -37,10 +37,14 @@ impl Scheduler {
         payloads: Payloads<'_>,
     ) {
         let count = payloads.len() as u64;
-        if !self.peers[client].numbering.take(first.0, count) {
-            let message =
-                format!("{count} jobs from {first} on: a number is used once, and there are few gaps");
-            return self.expel(now, client, ErrorCode::Protocol, message);
+        match self.peers[client].numbering.take(first.0, count) {
+            Some(Taken::Next) => {}
+            Some(Taken::Missing) => self.burst.aborts.leave_out(client, first.0, first.plus(count).0),
+            None => {
+                let message =
+                    format!("{count} jobs from {first} on: a number is used once, and there are few gaps");
+                return self.expel(now, client, ErrorCode::Protocol, message);
+            }
         }
         if let Err(refusal) = self.check(now, client, options, &payloads) {
             let Refusal { code, message, retry_after } = refusal;

@@ -9,7 +9,7 @@ mod tree;
 
 pub(crate) use job_numbers::JobNumbers;
 pub(crate) use kinds::{KindTable, NO_KIND};
-pub(crate) use numbering::Numbering;
+pub(crate) use numbering::{Numbering, Taken};
 pub(crate) use payloads::{PayloadStore, Stored};
 pub(crate) use slab::Slab;
 pub(crate) use tree::WeightTree;

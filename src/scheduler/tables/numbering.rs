@@ -6,6 +6,15 @@
 use alloc::collections::BTreeMap;
 use proletariat_protocol::limits::FRAGMENT_STREAMS_MAX;
 
+/// How numbers that have come stand to those before them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// They follow all of them, maybe with a gap between.
+    Next,
+    /// They were missing among them.
+    Missing,
+}
+
 /// The numbers of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Numbering {
@@ -16,24 +25,24 @@ pub(crate) struct Numbering {
 }
 
 impl Numbering {
-    /// Takes so many numbers from `first` on; `false` if one of them has been taken, if there are none, or if there would be more
+    /// Takes so many numbers from `first` on; `None` if one of them has been taken, if there are none, or if there would be more
     /// gaps than messages can be under way.
-    pub(crate) fn take(&mut self, first: u64, count: u64) -> bool {
-        let Some(end) = first.checked_add(count).filter(|end| *end > first) else { return false };
+    pub(crate) fn take(&mut self, first: u64, count: u64) -> Option<Taken> {
+        let end = first.checked_add(count).filter(|end| *end > first)?;
         if first >= self.next {
             if first > self.next {
                 if self.missing.len() >= FRAGMENT_STREAMS_MAX {
-                    return false;
+                    return None;
                 }
                 self.missing.insert(self.next, first);
             }
             self.next = end;
-            return true;
+            return Some(Taken::Next);
         }
-        let Some((&from, &to)) = self.missing.range(..=first).next_back() else { return false };
+        let (&from, &to) = self.missing.range(..=first).next_back()?;
         let cuts = from < first && end < to;
         if end > to || cuts && self.missing.len() >= FRAGMENT_STREAMS_MAX {
-            return false;
+            return None;
         }
         self.missing.remove(&from);
         if from < first {
@@ -42,7 +51,7 @@ impl Numbering {
         if end < to {
             self.missing.insert(end, to);
         }
-        true
+        Some(Taken::Missing)
     }
 
     /// One more than the highest number that has come.
@@ -65,20 +74,20 @@ mod tests {
     #[test]
     fn there_are_never_many_gaps() {
         let mut numbering = Numbering::default();
-        let taken = (0..5_000).filter(|n| numbering.take(2 * n + 1, 1)).count();
+        let taken = (0..5_000).filter(|n| numbering.take(2 * n + 1, 1).is_some()).count();
         assert_eq!(taken, FRAGMENT_STREAMS_MAX);
-        assert!(!numbering.take(u64::MAX, 1) && !numbering.take(7, 0));
+        assert!(numbering.take(u64::MAX, 1).is_none() && numbering.take(7, 0).is_none());
     }
 
     #[test]
     fn one_gap_is_not_cut_into_many() {
         let mut numbering = Numbering::default();
-        assert!(numbering.take(1 << 40, 1));
-        let taken = (1..5_000).filter(|n| numbering.take(2 * n, 1)).count();
+        assert_eq!(numbering.take(1 << 40, 1), Some(Taken::Next));
+        let taken = (1..5_000).filter(|n| numbering.take(2 * n, 1) == Some(Taken::Missing)).count();
         assert_eq!(numbering.missing.len(), FRAGMENT_STREAMS_MAX);
         assert_eq!(taken, FRAGMENT_STREAMS_MAX - 1);
         // What makes a gap smaller is taken, at either end.
-        assert!(numbering.take(0, 2) && numbering.take((1 << 40) - 1, 1));
+        assert!(numbering.take(0, 2).is_some() && numbering.take((1 << 40) - 1, 1).is_some());
     }
 
     proptest! {
@@ -87,7 +96,8 @@ mod tests {
             let (mut numbering, mut taken) = (Numbering::default(), BTreeSet::new());
             for (first, count) in submits {
                 let free = (first..first + count).all(|number| !taken.contains(&number));
-                prop_assert_eq!(numbering.take(first, count), free);
+                let how = if first < numbering.next() { Taken::Missing } else { Taken::Next };
+                prop_assert_eq!(numbering.take(first, count), free.then_some(how));
                 if free {
                     taken.extend(first..first + count);
                 }

@@ -5,7 +5,7 @@ mod harness;
 
 use harness::World;
 use proletariat_protocol::message::Recipient;
-use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, MessageId, Offer, Payload, PeerId};
+use proletariat_protocol::{ErrorCode, HandBackReason, JobId, JobOptions, MessageId, Offer, Payload, PeerId};
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
 
@@ -258,6 +258,34 @@ fn who_takes_back_more_than_its_share_waits_with_its_next_jobs_and_nobody_else_d
     world.submit(client, JobOptions::default(), &["x"]);
     assert_eq!(refused(&mut world), None);
     assert_eq!(world.errors(client).len(), 130, "every abort was done");
+}
+
+#[test]
+fn an_abort_is_for_what_was_submitted_before_it_also_where_numbers_are_missing() {
+    let mut world = World::new(Config::default());
+    let client = world.client();
+    let submit = |world: &mut World, first, count| {
+        let payloads = std::iter::repeat_n(Payload::from_static(b"x"), count).collect();
+        let (first, options) = (JobId(first), &JobOptions::default());
+        world.scheduler.handle(world.now, Event::Submitted { client, first, options, payloads });
+    };
+    let abort = |world: &mut World, first, count| {
+        world.scheduler.handle(world.now, Event::Aborted { client, first: JobId(first), count });
+    };
+    submit(&mut world, 5, 2);
+    world.pass_millis(0);
+    // One burst: two jobs come out of the gap, one follows the others, and one of the two is taken back after it has come.
+    abort(&mut world, 0, 100);
+    submit(&mut world, 2, 2);
+    submit(&mut world, 7, 1);
+    abort(&mut world, 3, 1);
+    world.pass_millis(0);
+    let mut ended = world.errors(client);
+    ended.sort_unstable_by_key(|(job, _)| *job);
+    assert_eq!(ended, [3, 5, 6].map(|job| (job, ErrorCode::Aborted)), "what came later is not meant");
+    assert_eq!(world.scheduler.status(world.now).open_jobs, 2);
+    world.abort(client, 0, u64::MAX);
+    assert_eq!(world.errors(client).len(), 2, "in a burst of its own it is for all of them");
 }
 
 #[test]
