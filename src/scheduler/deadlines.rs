@@ -23,6 +23,8 @@ const STANDING_MILLIS: u64 = 1;
 pub(crate) enum Alarm {
     /// The run of a job's execution is over its limit.
     Run { job: JobKey, sequence: u64 },
+    /// A run is over for a job, and its worker goes on for the sake of others: the backstop is not waited for.
+    Overdue { job: JobKey, sequence: u64 },
     /// A job that came back from a lost worker has waited too long for the next one.
     Assign { job: JobKey, sequence: u64 },
     /// Some of the jobs that were submitted together have waited too long for a worker.

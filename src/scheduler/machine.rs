@@ -320,7 +320,7 @@ impl Scheduler {
         let mut ringing = Vec::new();
         while let Some((_, alarm)) = deadlines.pop(now) {
             match self.due(alarm) {
-                Some(due) if due > now => deadlines.set(now, due, alarm),
+                Some(due) if due > now => deadlines.set(now, self.rings_again_at(now, alarm, due), alarm),
                 Some(_) => ringing.push(alarm),
                 None => {}
             }
@@ -348,6 +348,9 @@ impl Scheduler {
     pub(crate) fn due(&self, alarm: Alarm) -> Option<Time> {
         match alarm {
             Alarm::Run { job, sequence } => self.job_of(job, sequence).and_then(|_| self.run_ends_at(job)),
+            Alarm::Overdue { job, sequence } => {
+                self.job_of(job, sequence).and_then(|_| self.run_over_at(job))
+            }
             Alarm::Assign { job, sequence } => {
                 self.job_of(job, sequence).and_then(|_| self.assign_wait_ends_at(job))
             }
@@ -369,7 +372,7 @@ impl Scheduler {
 
     fn rings(&mut self, now: Time, alarm: Alarm) {
         match alarm {
-            Alarm::Run { job, .. } => self.run_timed_out(now, job),
+            Alarm::Run { job, .. } | Alarm::Overdue { job, .. } => self.run_timed_out(now, job),
             Alarm::Assign { job, .. } => self.assign_timed_out(now, job),
             Alarm::Assigns { client, first, count } => self.assigns_timed_out(now, client, first, count),
             Alarm::Totals { client, first, count } => self.calls_timed_out(now, client, first, count),

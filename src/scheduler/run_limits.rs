@@ -31,6 +31,26 @@ impl Scheduler {
 
     /// When the manager ends the run of a job itself, if it is running and has a limit.
     pub(crate) fn run_ends_at(&self, job: JobKey) -> Option<Time> {
+        let (end, by_worker) = self.run_end_of(job)?;
+        Some(if by_worker { end.plus_millis(BACKSTOP_MILLIS) } else { end })
+    }
+
+    /// When the run of a job is over by its own clock, whoever is to end it.
+    pub(crate) fn run_over_at(&self, job: JobKey) -> Option<Time> {
+        self.run_end_of(job).map(|(end, _)| end)
+    }
+
+    /// When an alarm rings again that rang before it was due. That of a run rings at its limit first: whether the backstop counts is seen
+    /// then, since those who join meanwhile may take the limit out of the worker's hands.
+    pub(crate) fn rings_again_at(&self, now: Time, alarm: Alarm, due: Time) -> Time {
+        match alarm {
+            Alarm::Run { job, .. } => self.run_over_at(job).filter(|over| *over > now).unwrap_or(due),
+            _ => due,
+        }
+    }
+
+    /// When the run of a job ends by its own clock, and whether that is the worker's to keep.
+    fn run_end_of(&self, job: JobKey) -> Option<(Time, bool)> {
         let Place::Assigned(key) = self.work[self.execution_of(job)].place() else {
             return None;
         };
@@ -40,8 +60,7 @@ impl Scheduler {
         // The worker ends the run at the latest end that any job allows: for that one the manager is the backstop only.
         // A worker without a limit ends nothing.
         let told = started.plus_millis(u64::from(assignment.told_limit_ms));
-        let by_worker = assignment.told_limit_ms > 0 && end >= told;
-        Some(if by_worker { end.plus_millis(BACKSTOP_MILLIS) } else { end })
+        Some((end, assignment.told_limit_ms > 0 && end >= told))
     }
 
     /// The longest run that any waiting job allows, in milliseconds from its start, if that is known; 0: no limit.
@@ -63,7 +82,7 @@ impl Scheduler {
     }
 
     /// A job that joined a run may allow it more time.
-    pub(crate) fn extend_run_limit(&mut self, execution: ExecutionKey, job: JobKey) {
+    pub(crate) fn extend_run_limit(&mut self, now: Time, execution: ExecutionKey, job: JobKey) {
         let Place::Assigned(key) = self.work[execution].place() else {
             return;
         };
@@ -73,7 +92,26 @@ impl Scheduler {
             Some(started) => run_end(job, started).map_or(0, |end| limit_until(started, end)),
         };
         if told != 0 && (own == 0 || own > told) {
+            self.end_overdue(now, execution, key);
             self.tell_run_limit(key, own);
+        }
+    }
+
+    /// A worker that should have ended a run by now is about to learn that it may go on. So the limit that is over is no longer the
+    /// worker's to keep, and those whose limit it was end with this burst. Nearly all jobs that are looked at are such.
+    fn end_overdue(&mut self, now: Time, execution: ExecutionKey, key: AssignmentKey) {
+        let assignment = &self.assignments[key];
+        let Some(started) = assignment.started() else { return };
+        let told = started.plus_millis(u64::from(assignment.told_limit_ms));
+        if told > now || !self.peers[assignment.worker].abilities.takes_run_limits {
+            return;
+        }
+        for job in self.jobs_of(execution) {
+            let row = &self.work[job];
+            let sequence = row.sequence();
+            if run_end(row, started).is_some_and(|end| end <= now) {
+                self.deadlines.set(now, now, Alarm::Overdue { job, sequence });
+            }
         }
     }
 

@@ -367,7 +367,7 @@ impl Scheduler {
         if options.stream {
             self.join_stream(execution, job);
         }
-        self.extend_run_limit(execution, job);
+        self.extend_run_limit(now, execution, job);
         self.set_run_alarm(now, job);
     }
 

@@ -283,6 +283,64 @@ fn a_run_that_begins_anew_may_last_as_long_as_any_of_all_who_wait_allows() {
     assert_eq!(run.run_limit_ms, 5_000, "it joined late, and now waits like the other");
 }
 
+#[test]
+fn who_joins_a_run_that_should_be_over_prolongs_it_for_nobody_else() {
+    let mut world = World::new(holding());
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    let limited = |millis| JobOptions { run_timeout_ms: millis, ..keyed("k") };
+    world.submit(client, limited(1_000), &["x"]);
+    let run = world.assigned_to(worker).remove(0);
+    start(&mut world, &run);
+    world.pass_millis(1_200);
+    assert!(world.errors(client).is_empty(), "the worker ends it, the manager a second later");
+    world.submit(client, limited(5_000), &["x"]);
+    assert_eq!(world.errors(client), [(0, ErrorCode::RunTimeout)], "the worker now goes on for the other");
+    world.finish(&run, "done");
+    assert_eq!(world.results(client), [(1, "done".to_owned())]);
+}
+
+#[test]
+fn who_joins_a_run_that_should_be_over_and_leaves_at_once_changes_nothing_back() {
+    let mut world = World::new(holding());
+    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
+    let limited = |millis| JobOptions { run_timeout_ms: millis, ..keyed("k") };
+    world.submit(client, limited(1_000), &["x"]);
+    let run = world.assigned_to(worker).remove(0);
+    start(&mut world, &run);
+    world.pass_millis(1_200);
+    let (options, payloads) = (&limited(5_000), [Payload::from_static(b"x")].into_iter().collect());
+    world.scheduler.handle(world.now, Event::Submitted { client, first: JobId(1), options, payloads });
+    world.abort(client, 1, 1);
+    assert_eq!(world.errors(client), [(1, ErrorCode::Aborted), (0, ErrorCode::RunTimeout)]);
+}
+
+/// Of several alarms for one job the earliest stays when there are many.
+#[test]
+fn a_run_is_over_in_time_although_the_alarm_of_an_earlier_one_was_the_earliest() {
+    let mut world = World::new(holding());
+    world.audits = false;
+    let (client, other, worker) = (world.client(), world.client(), world.worker(Offer::new(1)));
+    let limited = |millis| JobOptions { run_timeout_ms: millis, ..keyed("k") };
+    world.submit(client, limited(1_000), &["x"]);
+    let run = world.assigned_to(worker).remove(0);
+    start(&mut world, &run);
+    world.pass_millis(600);
+    world.hand_back(&run, HandBackReason::Unfit);
+    world.pass_millis(100);
+    let run = world.assigned_to(worker).remove(0);
+    start(&mut world, &run);
+    for n in 0..2_000 {
+        world.submit(other, JobOptions { timeout_ms: 60_000 + n, ..JobOptions::default() }, &["waits"]);
+    }
+    world.pass_millis(500);
+    world.submit(client, limited(5_000), &["x"]);
+    world.pass_millis(499);
+    assert!(world.errors(client).is_empty());
+    world.pass_millis(1);
+    assert_eq!(world.errors(client), [(0, ErrorCode::RunTimeout)], "its own clock, exactly");
+    world.scheduler.audit();
+}
+
 /// With sacred guarantees a less urgent range may have room where a more urgent one has none.
 #[test]
 fn who_shared_an_execution_with_one_that_does_not_wait_is_looked_at_again() {

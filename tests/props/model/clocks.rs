@@ -45,7 +45,7 @@ impl Model {
     /// When the manager itself ends a run for a job: at its end, or by the backstop if its end is the worker's to keep.
     fn run_due(&self, job: JobRef) -> Option<Time> {
         let (end, by_worker) = self.run_end(job)?;
-        let late = by_worker || self.jobs[&job].backstop;
+        let late = by_worker && !self.jobs[&job].over;
         Some(if late { end + BACKSTOP } else { end })
     }
 
@@ -121,18 +121,20 @@ impl Model {
     /// The jobs that wait have changed: a worker that can be told learns its new limit.
     pub(super) fn retell_run_limit(&mut self, place: usize) {
         let Stage::Assigned(id) = self.executions[place].stage else { return };
-        // Whose end the worker should have kept by now is left to the backstop, whatever the worker is told next.
-        for job in self.executions[place].jobs.clone() {
-            let kept = self.run_end(job).is_some_and(|(end, by_worker)| by_worker && end <= self.now);
-            self.jobs.get_mut(&job).expect("waits for it").backstop |= kept;
-        }
         let at = self.assignments.iter().position(|a| a.id == id).expect("a running execution has its slot");
         let start = self.assignments[at].started;
         let limit = self.run_limit(&self.executions[place], start.unwrap_or(Time::NEVER));
-        let worker = self.assignments[at].worker;
+        let hears = self.peers[&self.assignments[at].worker].abilities.takes_run_limits;
+        // Whose end the worker should have kept by now is over as soon as the worker learns that it may go on.
+        if hears && limit.is_none_or(|limit| Some(limit) > self.assignments[at].limit) {
+            for job in self.executions[place].jobs.clone() {
+                let over = self.run_end(job).is_some_and(|(end, by_worker)| by_worker && end <= self.now);
+                self.jobs.get_mut(&job).expect("waits for it").over |= over;
+            }
+        }
         let assignment = &mut self.assignments[at];
         assignment.moved |= assignment.limit != limit;
-        if self.peers[&worker].abilities.takes_run_limits {
+        if hears {
             assignment.limit = limit;
         }
     }

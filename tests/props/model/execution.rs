@@ -235,7 +235,7 @@ impl Model {
         for id in self.executions[place].jobs.clone() {
             let job = self.jobs.get_mut(&id).expect("waits for it");
             job.late = false;
-            job.backstop = false;
+            job.over = false;
             if job.options.stream {
                 self.excused.insert(id);
             }

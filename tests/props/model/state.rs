@@ -74,8 +74,8 @@ pub struct Job {
     pub joined: Time,
     /// Since when it waits for a worker: its arrival, or the last loss of one; time with a worker that handed it back apart.
     pub since: Time,
-    /// The worker should have ended its run already.
-    pub backstop: bool,
+    /// The worker should have ended its run already, and goes on for the sake of others.
+    pub over: bool,
     /// Whether it came after the first chunk of the present run: it gets the outcome only.
     pub late: bool,
     /// Whether it has been sent data or progress since the last restart.

@@ -78,7 +78,7 @@ impl Model {
             total,
             joined: self.now,
             since: self.now,
-            backstop: false,
+            over: false,
             late: false,
             heard: false,
             owed: None,
