@@ -20,6 +20,7 @@ use futures_util::FutureExt;
 use proletariat_protocol::handshake::Welcome;
 use proletariat_protocol::message::{LeavingReason, ManagerMessage, Recipient};
 use proletariat_protocol::{MessageId, Offer, Payload, Time};
+use std::collections::VecDeque;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -85,8 +86,8 @@ pub(super) struct Driver {
     running: Map<RunId, Running>,
     inline: Inline,
     actions: Vec<Action>,
-    /// Who waits to hear that the offer holds.
-    offered: Vec<Reply<()>>,
+    /// Who waits to hear that an offer holds, in the order in which they were made.
+    offered: VecDeque<Reply<()>>,
     reports: Map<MessageId, (Room, Reply<SystemReport>)>,
     messages: u64,
     listener: Option<Listener>,
@@ -113,7 +114,7 @@ impl Driver {
             running: Map::default(),
             inline: Inline::default(),
             actions: Vec::new(),
-            offered: vec![offered],
+            offered: VecDeque::from([offered]),
             reports: Map::default(),
             messages: 0,
             listener: None,
@@ -158,17 +159,22 @@ impl Driver {
                     let _ = reply.send(report.ok_or(Error::NoManager));
                 }
             }
-            Action::OfferAccepted => self.offered.drain(..).for_each(|reply| drop(reply.send(Ok(())))),
-            Action::OfferRefused { message } => {
-                for reply in self.offered.drain(..) {
-                    let code = proletariat_protocol::ErrorCode::InvalidSlots;
-                    let _ = reply.send(Err(Error::OfferRefused { code, message: message.clone() }));
-                }
+            Action::OfferAccepted { wishes } => self.answer_offers(wishes, &Ok(())),
+            Action::OfferRefused { wishes, message } => {
+                let code = proletariat_protocol::ErrorCode::InvalidSlots;
+                self.answer_offers(wishes, &Err(Error::OfferRefused { code, message }));
             }
             Action::Finished(finish) => {
                 self.running.drain().for_each(|(_, running)| running.task.abort());
                 self.finish = Some(finish);
             }
+        }
+    }
+
+    /// Those who have waited longest hear what became of their offers.
+    fn answer_offers(&mut self, wishes: usize, answer: &Result<(), Error>) {
+        for reply in self.offered.drain(..wishes) {
+            let _ = reply.send(answer.clone());
         }
     }
 
@@ -255,7 +261,7 @@ impl Member for Driver {
                 }
             }
             Command::Offer { offer, reply } => {
-                self.offered.push(reply);
+                self.offered.push_back(reply);
                 self.machine.handle(now, Event::Offer(offer));
             }
             Command::Drain { timeout } => self.machine.handle(now, Event::Drain { timeout }),

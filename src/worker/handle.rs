@@ -77,7 +77,8 @@ impl Worker {
         result.map_or(Err(Error::Ended), |result| result.clone().unwrap_or(Ok(())))
     }
 
-    /// Changes the offer. Nothing that runs is stopped. Waits until the manager has accepted it, however long there is none.
+    /// Changes the offer. Nothing that runs is stopped. Waits until the manager has accepted it, however long there is none. Where
+    /// another offer takes its place before the manager was told, the answer is that to the other one.
     ///
     /// Dropped midway, the offer is changed all the same.
     ///

@@ -257,9 +257,7 @@ impl Machine {
         if let Some(offer) = self.offering.next(now, self.runs.orphans()) {
             self.reports.push(PeerMessage::Offer(offer), Vec::new(), Order::Free);
         }
-        if self.offering.is_settled() {
-            self.urgent.push(Action::OfferAccepted);
-        }
+        self.tell_settled();
     }
 
     fn flush(&mut self, now: Time, actions: &mut Vec<Action>) {

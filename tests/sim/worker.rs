@@ -163,8 +163,8 @@ impl WorkerPart {
                 let asked = self.unreported.remove(&id);
                 env.books.require(asked, "13 one report", || format!("message {id} is reported twice"));
             }
-            Action::SetDeadline { .. } | Action::OfferAccepted | Action::Finished(_) => {}
-            Action::OfferRefused { message } => env.books.violate("offer", || message),
+            Action::SetDeadline { .. } | Action::OfferAccepted { .. } | Action::Finished(_) => {}
+            Action::OfferRefused { message, .. } => env.books.violate("offer", || message),
         }
     }
 

@@ -135,10 +135,15 @@ pub enum Action {
         /// How many it was sent to, and how many confirmed it.
         report: Option<(u32, u32)>,
     },
-    /// The offer, as it is now, holds at the manager.
-    OfferAccepted,
-    /// The manager refused the latest change of the offer: the one before holds.
+    /// The manager accepted an offer of the owner's.
+    OfferAccepted {
+        /// So many are answered by that: those that have waited longest, of which each took the place of the one before.
+        wishes: usize,
+    },
+    /// The manager refused a change of the offer: the one before holds, or one that came after it and is answered next.
     OfferRefused {
+        /// So many are answered by that, as above.
+        wishes: usize,
         /// Which range.
         message: String,
     },

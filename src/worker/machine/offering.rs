@@ -1,4 +1,7 @@
 //! What is offered: the owner's wish, less the slots of handlers that do not stop, and what the manager said to it.
+//!
+//! Wishes are counted, and each of them is answered once, in order: with the manager's word to the first offer that was made
+//! when it was already wished. So a wish that another one replaced before it was told shares the answer of that one.
 
 use core::time::Duration;
 use proletariat_protocol::{Offer, Time};
@@ -11,8 +14,10 @@ const OFFER_RETRY: Duration = Duration::from_secs(2);
 pub(super) struct Offering {
     /// What the owner wants now.
     wanted: Offer,
-    /// The owner waits to hear what became of the latest wish.
-    is_new: bool,
+    /// How many wishes the owner has had.
+    wishes: usize,
+    /// Of how many of them he has heard what became.
+    answered: usize,
     /// Whether any manager ever accepted one.
     was_accepted: bool,
     /// What the manager was told last in this session.
@@ -33,14 +38,16 @@ pub(super) struct Offering {
 struct Told {
     wish: Offer,
     offer: Offer,
+    /// How many wishes there were by then.
+    wishes: usize,
 }
 
 /// What a refusal means.
 pub(super) enum Refused {
     /// No offer of this worker was ever accepted.
     AtFirst,
-    /// The one before holds.
-    Change,
+    /// The one before holds: so many wishes are answered by that, those that have waited longest.
+    Change(usize),
     /// It is tried again.
     Later,
 }
@@ -49,7 +56,8 @@ impl Offering {
     pub(super) fn new(offer: Offer) -> Self {
         Self {
             wanted: offer,
-            is_new: true,
+            wishes: 1,
+            answered: 0,
             was_accepted: false,
             told: None,
             unanswered: VecDeque::new(),
@@ -62,7 +70,7 @@ impl Offering {
 
     pub(super) fn change(&mut self, offer: Offer) {
         self.wanted = offer;
-        self.is_new = true;
+        self.wishes += 1;
     }
 
     /// A new session knows nothing. Nothing is offered before the given time, unless the hold ends earlier.
@@ -104,18 +112,37 @@ impl Offering {
         self.retry_at = Time::ZERO;
         let offer = reduced(&self.wanted, lost_slots)?;
         if self.told.as_ref() == Some(&offer) {
+            self.wish_for_the_same();
             return None;
         }
         self.slots_max = self.slots_max.max(offer.slots);
-        self.unanswered.push_back(Told { wish: self.wanted.clone(), offer: offer.clone() });
+        let (wish, wishes) = (self.wanted.clone(), self.wishes);
+        self.unanswered.push_back(Told { wish, offer: offer.clone(), wishes });
         self.told = Some(offer.clone());
         Some(offer)
     }
 
-    /// Whether the latest wish holds and its owner has not heard of it.
-    pub(super) fn is_settled(&mut self) -> bool {
-        let holds = self.unanswered.is_empty() && self.accepted.is_some();
-        holds && core::mem::take(&mut self.is_new)
+    /// The latest wish comes to what was told last.
+    fn wish_for_the_same(&mut self) {
+        if let Some(told) = self.unanswered.back_mut().or(self.accepted.as_mut())
+            && told.wishes < self.wishes
+        {
+            told.wishes = self.wishes;
+            told.wish = self.wanted.clone();
+        }
+    }
+
+    /// How many wishes hold, or held until a later one did, of which the owner has not heard.
+    pub(super) fn take_settled(&mut self) -> usize {
+        let settled = self.accepted.as_ref().map_or(0, |told| told.wishes);
+        self.answer(settled)
+    }
+
+    /// All wishes up to this one are answered; how many were not before.
+    fn answer(&mut self, wishes: usize) -> usize {
+        let before = self.answered;
+        self.answered = before.max(wishes);
+        self.answered - before
     }
 
     pub(super) fn accepted(&mut self) {
@@ -126,7 +153,7 @@ impl Offering {
     }
 
     pub(super) fn refused(&mut self, now: Time) -> Refused {
-        let Some(_) = self.unanswered.pop_front() else {
+        let Some(refused) = self.unanswered.pop_front() else {
             return Refused::Later;
         };
         if !self.was_accepted {
@@ -138,11 +165,13 @@ impl Offering {
             return Refused::Later;
         };
         if self.unanswered.is_empty() {
-            self.wanted = accepted.wish.clone();
             self.told = Some(accepted.offer.clone());
-            self.is_new = false;
+            // A later wish is still to be told.
+            if refused.wishes == self.wishes {
+                self.wanted = accepted.wish.clone();
+            }
         }
-        Refused::Change
+        Refused::Change(self.answer(refused.wishes))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {

@@ -22,7 +22,10 @@ impl Machine {
                 self.set_run_limit(assignment, run_limit_ms);
             }
             ManagerMessage::Grant { assignment, bytes } => self.granted(now, assignment, bytes),
-            ManagerMessage::OfferAccepted => self.offering.accepted(),
+            ManagerMessage::OfferAccepted => {
+                self.offering.accepted();
+                self.tell_settled();
+            }
             ManagerMessage::OfferRefused { code, message } => self.offer_refused(now, code, message),
             ManagerMessage::Withdrawn => self.withdrawn(),
             ManagerMessage::SystemMessage { id, from, .. } => {
@@ -122,10 +125,18 @@ impl Machine {
         }
     }
 
+    /// The owner hears of those of his offers that hold.
+    pub(super) fn tell_settled(&mut self) {
+        let wishes = self.offering.take_settled();
+        if wishes > 0 {
+            self.urgent.push(Action::OfferAccepted { wishes });
+        }
+    }
+
     fn offer_refused(&mut self, now: Time, code: ErrorCode, message: String) {
         match self.offering.refused(now) {
             Refused::AtFirst => self.finish(now, Finish::OfferRefused { code, message }),
-            Refused::Change => self.urgent.push(Action::OfferRefused { message }),
+            Refused::Change(wishes) => self.urgent.push(Action::OfferRefused { wishes, message }),
             Refused::Later => {}
         }
     }

@@ -139,6 +139,27 @@ async fn the_offer_can_be_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_offer_has_an_answer_of_its_own() {
+    let (_hatch, mut manager, worker) = serving(worker()).await;
+    let worker = Arc::new(worker);
+    let change = |slots| {
+        let worker = Arc::clone(&worker);
+        tokio::spawn(async move { worker.offer(Offer::new(slots)).await })
+    };
+    let first = change(3);
+    assert_eq!(manager.hear_end().await, PeerMessage::Offer(Offer::new(3)));
+    let second = change(4);
+    assert_eq!(manager.hear_end().await, PeerMessage::Offer(Offer::new(4)));
+    let message = String::from("not now");
+    manager.say(&ManagerMessage::OfferRefused { code: ErrorCode::InvalidSlots, message }, &[]).await;
+    let error = first.await.unwrap().unwrap_err();
+    assert!(matches!(&error, Error::OfferRefused { message, .. } if message == "not now"), "{error}");
+    manager.say(&ManagerMessage::OfferAccepted, &[]).await;
+    let answer = second.await.unwrap();
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_system_message_is_confirmed_when_the_callback_is_done() {
     let (_hatch, mut manager, worker) = serving(worker()).await;
     let message = |id| ManagerMessage::SystemMessage {

@@ -58,7 +58,7 @@ impl World {
         world.connect();
         assert!(matches!(world.take_said()[..], [PeerMessage::Offer(_)]));
         world.receive(ManagerMessage::OfferAccepted);
-        assert!(matches!(world.done[..], [Action::OfferAccepted]));
+        assert!(matches!(world.done[..], [Action::OfferAccepted { wishes: 1 }]));
         world.done.clear();
         world
     }

@@ -113,7 +113,7 @@ fn the_offer_can_be_changed_and_a_refused_change_leaves_the_old_one() {
     world.assign_all((1..=5).map(execution).collect());
     assert_eq!(world.started.len(), 5);
     world.receive(ManagerMessage::OfferAccepted);
-    assert_eq!(world.take_done(), ["OfferAccepted"]);
+    assert_eq!(world.take_done(), ["OfferAccepted { wishes: 1 }"]);
     world.assign_all(vec![execution(6)]);
     assert_eq!(world.take_said(), [hand_back(6, HandBackReason::Busy)]);
 
@@ -121,7 +121,7 @@ fn the_offer_can_be_changed_and_a_refused_change_leaves_the_old_one() {
     world.take_said();
     let message = String::from("no");
     world.receive(ManagerMessage::OfferRefused { code: ErrorCode::InvalidSlots, message });
-    assert_eq!(world.take_done(), [r#"OfferRefused { message: "no" }"#]);
+    assert_eq!(world.take_done(), [r#"OfferRefused { wishes: 1, message: "no" }"#]);
     world.tell(Event::Disconnected);
     world.pass(500);
     world.connect();
@@ -132,10 +132,42 @@ fn the_offer_can_be_changed_and_a_refused_change_leaves_the_old_one() {
 }
 
 #[test]
+fn each_of_several_offers_has_an_answer_of_its_own() {
+    let mut world = World::serving(Offer::new(5));
+    let refused = || ManagerMessage::OfferRefused { code: ErrorCode::InvalidSlots, message: "no".into() };
+    let (accepted, one, two) = (
+        "OfferAccepted { wishes: 1 }",
+        r#"OfferRefused { wishes: 1, message: "no" }"#,
+        r#"OfferRefused { wishes: 2, message: "no" }"#,
+    );
+    for slots in [6, 7, 8] {
+        world.tell(Event::Offer(Offer::new(slots)));
+    }
+    assert_eq!(world.take_said(), [offer(6), offer(7), offer(8)]);
+    world.receive(ManagerMessage::OfferAccepted);
+    world.receive(refused());
+    assert_eq!(world.take_done(), [accepted, one], "the third is not answered yet");
+    world.tell(Event::Offer(Offer::new(8)));
+    assert_eq!(world.take_said(), [], "the manager has been told that");
+    world.receive(refused());
+    assert_eq!(world.take_done(), [two]);
+    world.tell(Event::Offer(Offer::new(6)));
+    assert_eq!(world.take_done(), [accepted], "that one holds");
+    assert_eq!(world.take_said(), []);
+
+    world.tell(Event::Offer(Offer::new(7)));
+    world.take_said();
+    world.machine.handle(world.now, Event::Offer(Offer::new(8)));
+    world.receive(refused());
+    assert_eq!(world.take_done(), [one]);
+    assert_eq!(world.take_said(), [offer(8)], "a later wish is not lost with the one before");
+}
+
+#[test]
 fn an_offer_that_changes_nothing_is_answered_all_the_same() {
     let mut world = World::serving(Offer::new(5));
     world.tell(Event::Offer(Offer::new(5)));
-    assert_eq!(world.take_done(), ["OfferAccepted"]);
+    assert_eq!(world.take_done(), ["OfferAccepted { wishes: 1 }"]);
     assert_eq!(world.take_said(), []);
 }
 
