@@ -24,7 +24,7 @@ use super::stopping::Stage;
 use crate::net::drive::Clock;
 use proletariat_protocol::hint::unlikely;
 use proletariat_protocol::{MessageId, Time};
-use proletariat_scheduler::{Action, Event, Parcel, Scheduler};
+use proletariat_scheduler::{Action, Event, OutboxLevel, Parcel, Scheduler};
 use std::collections::BTreeMap;
 use std::hint::cold_path;
 use std::mem;
@@ -281,7 +281,8 @@ impl Driver {
     fn look_at_connection(&mut self, place: u32, now: Time) {
         self.look_at_silence(place, now);
         let Some(session) = self.connections.at(place) else { return };
-        let waiting = session.outgoing.bytes() > 0;
+        // Of what this turn has put there nothing has been written yet: what the last write has left is what waits.
+        let waiting = session.level != OutboxLevel::Clear;
         let incomplete = session.incomplete();
         let clocks = session.json.as_ref().map_or(self.clocks, |json| json.clocks(&self.clocks));
         let verdict = session.liveness.look(now, self.floor, &clocks, incomplete, waiting);

@@ -47,7 +47,7 @@ pub(super) struct Session<C> {
     pub(super) speaker: Option<Speaker>,
     /// What its token allows.
     pub(super) grant: Grant,
-    /// What the scheduler was told last.
+    /// How much the last write has left; what the scheduler was told last.
     pub(super) level: OutboxLevel,
     pub(super) holding: Holding,
     /// Whether it is on the list of those to flush.

@@ -244,7 +244,8 @@ impl Manager {
         if env.now < session.look {
             return;
         }
-        let (incomplete, waiting) = (session.inbox.incomplete(), session.waiting() > 0);
+        // As in the driver: what was put there since the last write does not wait yet.
+        let (incomplete, waiting) = (session.inbox.incomplete(), session.level != OutboxLevel::Clear);
         match session.liveness.look(env.now, self.floor, &self.clocks, incomplete, waiting) {
             Verdict::Fine(next) => session.look = next,
             Verdict::Ping(next) => {

@@ -1,12 +1,13 @@
 //! Peers that are too slow, too silent or half gone; and a manager that was stopped for a while.
 
 use super::builder;
-use super::peer::{CLIENT, Peer, connect, greeting, hello, read_to_end};
+use super::peer::{CLIENT, LIMIT, Peer, connect, greeting, hello, read_to_end};
 use proletariat_protocol::handshake::{Answer, PREAMBLE_BYTES};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{MessageId, Offer};
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
 use std::io::Write;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -93,13 +94,23 @@ fn who_takes_nothing_is_dropped_and_nobody_else_notices() {
     assert_eq!(other.hear().0, ManagerMessage::Pong);
 }
 
-/// Stops the whole manager while it chooses.
+/// Stops the whole manager while it chooses for the first time, and tells when that begins.
 #[derive(Debug)]
-struct Stall(Duration);
+struct Stall {
+    time: Duration,
+    begins: Sender<()>,
+}
+
+fn stall(time: Duration) -> (Stall, Receiver<()>) {
+    let (begins, begun) = channel();
+    (Stall { time, begins }, begun)
+}
 
 impl Selector for Stall {
     fn select(&mut self, _: &Request<'_>, among: &Candidates<'_>, _: &mut Random) -> Option<Candidate> {
-        std::thread::sleep(std::mem::take(&mut self.0));
+        // Not every test wants to know.
+        let _ = self.begins.send(());
+        std::thread::sleep(std::mem::take(&mut self.time));
         among.iter().next()
     }
 }
@@ -109,7 +120,7 @@ fn a_stall_of_the_manager_costs_nobody_the_session() {
     let manager = builder()
         .heartbeat(SHORT)
         .heartbeat_timeout(5 * SHORT)
-        .selector(Stall(Duration::from_millis(2_500)))
+        .selector(stall(Duration::from_millis(2_500)).0)
         .start()
         .unwrap();
     let mut idle: Vec<Peer> = (0..20).map(|_| Peer::join(manager.local_addr(), CLIENT)).collect();
@@ -123,4 +134,25 @@ fn a_stall_of_the_manager_costs_nobody_the_session() {
         peer.say(&PeerMessage::StatusRequest { id: MessageId(1) }, &[]);
         assert!(matches!(peer.hear().0, ManagerMessage::Status { .. }));
     }
+}
+
+/// The manager is away when the clock of one of them falls due, and what that one asks meanwhile is answered in the turn that looks at
+/// the clock. It has taken nothing for longer than `outbox_stall`, but there was nothing for it to take.
+#[test]
+fn what_is_said_in_the_turn_of_a_look_has_not_waited() {
+    let (selector, begun) = stall(6 * SHORT);
+    let manager = builder()
+        .heartbeat(4 * SHORT)
+        .heartbeat_timeout(LIMIT)
+        .outbox_stall(2 * SHORT)
+        .selector(selector)
+        .start()
+        .unwrap();
+    let mut asks = Peer::join(manager.local_addr(), CLIENT);
+    let _worker = Peer::worker(manager.local_addr(), Offer::new(1));
+    let mut client = Peer::join(manager.local_addr(), CLIENT);
+    client.submit(&[b"work"]);
+    begun.recv_timeout(LIMIT).unwrap();
+    asks.say(&PeerMessage::Ping, &[]);
+    assert_eq!(asks.hear().0, ManagerMessage::Pong);
 }
