@@ -15,8 +15,8 @@ use super::boundary::{contain, vital};
 use super::driver::Driver;
 use super::handle::Command;
 use super::json::{
-    Dialect, Failures, Frame, Frames, JobName, LastShown, Piece, Question, Refused, Rules, Survey, Times,
-    World, error_text,
+    Dialect, Failures, Frame, Frames, JobName, LastShown, Piece, Question, Refused, RidBytes, Rules, Survey,
+    Times, World, error_text,
 };
 use super::liveness::{Clocks, Phase};
 use super::outgoing::Outgoing;
@@ -74,6 +74,7 @@ pub(super) struct JsonDesk {
     busy: bool,
     failures: Failures,
     last_shown: LastShown,
+    rid_bytes: RidBytes,
 }
 
 /// Texts for peers, each in parts and so many times.
@@ -87,6 +88,7 @@ impl JsonDesk {
             busy: false,
             failures: Failures::default(),
             last_shown: LastShown::default(),
+            rid_bytes: RidBytes::default(),
         }
     }
 }
@@ -277,7 +279,7 @@ impl Driver {
         let Some(session) = self.connections.at(place) else { return };
         session.speaker = Some(Speaker { peer, roles: ROLES });
         session.json = Some(Box::new(JsonSession {
-            dialect: Dialect::new(peer, rules, self.json.last_shown.clone()),
+            dialect: Dialect::new(peer, rules, self.json.last_shown.clone(), self.json.rid_bytes.clone()),
             frames: Frames::default(),
             begun: false,
             spoken_to: false,

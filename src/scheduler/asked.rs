@@ -17,7 +17,7 @@ impl Scheduler {
     }
 
     /// Why so many more jobs of a client would not be accepted now, and when to try again. `bytes` are those of payloads, kinds
-    /// and shared keys. For a dialect whose one message becomes several submits, since a message is accepted or refused whole.
+    /// and shared keys, and of what a dialect keeps for jobs itself. For a dialect whose one message becomes several submits, since a message is accepted or refused whole.
     #[must_use]
     pub fn refusal(
         &self,

@@ -55,7 +55,7 @@ impl Dialect {
         }
         let options = options(message)?;
         self.check_count(count)?;
-        let bytes = self.weigh(work)?;
+        let bytes = self.weigh(work)? + self.requests.rid_bytes_with(&name);
         if let Some(refused) = world.refusal(self.peer, count as u64, bytes) {
             let millis = u32::try_from(refused.retry_after.as_millis()).unwrap_or(u32::MAX);
             let answer = self.answer("push").raw("rid", rid.text());

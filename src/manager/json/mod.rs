@@ -28,6 +28,7 @@ mod worker;
 
 pub(super) use failures::Failures;
 pub(super) use frames::{Frame, Frames};
+pub(super) use requests::RidBytes;
 pub(super) use runs::JobName;
 pub(super) use say::error_text;
 pub(super) use shown::LastShown;
@@ -68,7 +69,7 @@ pub(super) struct Refused {
 pub(super) trait World {
     /// Something happened that the scheduler is to know.
     fn tell(&mut self, event: Event<'_>);
-    /// Why so many more jobs of a client, of so many bytes, would not be taken now.
+    /// Why so many more jobs of a client would not be taken now. The bytes are those of the jobs, and of what is kept beside jobs.
     fn refusal(&self, client: PeerId, jobs: u64, bytes: u64) -> Option<Refused>;
     /// Whether the manager is stopping.
     fn is_draining(&self) -> bool;
@@ -94,12 +95,12 @@ pub(super) struct Dialect {
 }
 
 impl Dialect {
-    /// `last_shown` is shared by all dialects of a manager.
-    pub(super) fn new(peer: PeerId, rules: Rules, last_shown: LastShown) -> Self {
+    /// `last_shown` and `rid_bytes` are shared by all dialects of a manager.
+    pub(super) fn new(peer: PeerId, rules: Rules, last_shown: LastShown, rid_bytes: RidBytes) -> Self {
         Self {
             peer,
             rules,
-            requests: Requests::default(),
+            requests: Requests::counted_in(rid_bytes),
             runs: Runs::default(),
             offered: false,
             messages: Messages::default(),

@@ -1,15 +1,28 @@
 //! The requests of one client that are not finished: what a `rid` stands for, and which of its jobs are open.
 
 use proletariat_protocol::JobId;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::rc::Rc;
+
+/// Bytes of the rids of all unfinished requests, of all clients of a manager: they share it, and live on one thread.
+#[derive(Clone, Debug, Default)]
+pub(in crate::manager) struct RidBytes(Rc<Cell<u64>>);
+
+/// The rid of one request, which counts among those bytes for as long as it is here.
+#[derive(Debug)]
+struct Rid {
+    text: Rc<str>,
+    all: RidBytes,
+}
 
 /// Unfinished requests, by rid and by their first job.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     by_rid: BTreeMap<Rc<str>, u64>,
     by_first: BTreeMap<u64, Request>,
+    rid_bytes: RidBytes,
     /// The number of the next job.
     next: u64,
     /// Aborts that have no answer yet: it is known when the scheduler has decided.
@@ -22,7 +35,7 @@ pub(super) struct Requests {
 
 #[derive(Debug)]
 struct Request {
-    rid: Rc<str>,
+    rid: Rid,
     count: u64,
     /// Tells its list of work from others.
     fingerprint: u64,
@@ -41,7 +54,30 @@ pub(super) enum Abort {
     Jobs(Vec<JobId>),
 }
 
+impl Rid {
+    fn new(text: Rc<str>, all: &RidBytes) -> Self {
+        all.0.set(all.0.get() + text.len() as u64);
+        Self { text, all: all.clone() }
+    }
+}
+
+impl Drop for Rid {
+    fn drop(&mut self) {
+        self.all.0.set(self.all.0.get() - self.text.len() as u64);
+    }
+}
+
 impl Requests {
+    /// The requests of one client, whose rids count among these bytes.
+    pub(super) fn counted_in(rid_bytes: RidBytes) -> Self {
+        Self { rid_bytes, ..Self::default() }
+    }
+
+    /// Bytes of all rids of the manager with this one, which is new.
+    pub(super) fn rid_bytes_with(&self, rid: &str) -> u64 {
+        self.rid_bytes.0.get() + rid.len() as u64
+    }
+
     /// A new request of so many jobs; the number of the first.
     pub(super) fn add(&mut self, rid: &str, count: u64, fingerprint: u64) -> JobId {
         let first = self.next;
@@ -51,6 +87,7 @@ impl Requests {
         // It may be long, so both tables hold the same one.
         let rid: Rc<str> = rid.into();
         self.by_rid.insert(Rc::clone(&rid), first);
+        let rid = Rid::new(rid, &self.rid_bytes);
         let request = Request { rid, count, fingerprint, open: count, ended, aborting };
         self.by_first.insert(first, request);
         JobId(first)
@@ -87,7 +124,7 @@ impl Requests {
         if request.open == 0
             && let Some(request) = self.by_first.remove(&first)
         {
-            self.by_rid.remove(&request.rid);
+            self.by_rid.remove(&request.rid.text);
         }
         true
     }
@@ -152,7 +189,7 @@ mod tests {
         assert_eq!(requests.add("sb", 1, 6), JobId(70));
         assert_eq!((requests.find("sa"), requests.next()), (Some((JobId(0), 70, 5)), JobId(71)));
         let (rid, first) = requests.by_rid.first_key_value().unwrap();
-        assert!(Rc::ptr_eq(rid, &requests.by_first[first].rid), "it is kept once");
+        assert!(Rc::ptr_eq(rid, &requests.by_first[first].rid.text), "it is kept once");
         for job in 0..70 {
             assert!(requests.is_open(JobId(job)) && requests.find("sa").is_some());
             assert!(requests.end(JobId(job)) && !requests.end(JobId(job)));
@@ -160,6 +197,21 @@ mod tests {
         assert_eq!(requests.find("sa"), None);
         assert!(!requests.is_open(JobId(69)) && requests.is_open(JobId(70)) && !requests.is_open(JobId(71)));
         assert!(requests.end(JobId(70)) && requests.by_first.is_empty() && requests.by_rid.is_empty());
+    }
+
+    #[test]
+    fn rids_of_all_clients_count_until_their_requests_end_or_their_client_is_gone() {
+        let all = RidBytes::default();
+        let (mut one, mut other) = (Requests::counted_in(all.clone()), Requests::counted_in(all));
+        one.add("sa", 2, 5);
+        other.add("slonger", 1, 5);
+        assert_eq!((one.rid_bytes_with(""), other.rid_bytes_with("snew")), (9, 13));
+        one.end(JobId(0));
+        assert_eq!(other.rid_bytes_with(""), 9, "one of its jobs is open");
+        one.end(JobId(1));
+        assert_eq!(other.rid_bytes_with(""), 7);
+        drop(other);
+        assert_eq!(one.rid_bytes_with(""), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Peers that speak JSON: who is one, how they mix with native ones, how they are sent away.
 
-use super::peer::{CLIENT, Peer, connect, greeting, hello, read_to_end};
+use super::peer::{CLIENT, LIMIT, Peer, connect, greeting, hello, read_to_end};
 use super::{block_on, builder};
 use crate::security::Tokens;
 use proletariat_protocol::handshake::{Answer, PREAMBLE_BYTES};
@@ -298,4 +298,34 @@ fn the_answer_to_an_abort_names_the_jobs_that_it_ended() {
     worker.hear_of("push");
     client.say(&json!({"command": "abort", "work": ids}));
     assert_eq!(client.hear_of("abort")["work"], ids);
+}
+
+/// A push of one job under a rid of a thousand bytes; its answer.
+fn push_under_long_rid(client: &mut Json, rid: u32) -> Value {
+    client.say(&json!({"command": "push", "rid": format!("{rid:01000}"), "work": [7]}));
+    client.hear_of("push")
+}
+
+#[test]
+fn rids_of_unfinished_requests_count_whoever_sent_them() {
+    let manager = builder().max_queued_bytes(10_000).start().unwrap();
+    let (mut one, mut other) = (Json::connect(manager.local_addr()), Json::connect(manager.local_addr()));
+    let push_in_turns =
+        |rid: u32| push_under_long_rid(if rid.is_multiple_of(2) { &mut one } else { &mut other }, rid);
+    let answers: Vec<Value> = (0..12).map(push_in_turns).collect();
+    let taken = answers.iter().take_while(|answer| answer["error"].is_null()).count();
+    assert_eq!(taken, 9, "each keeps a thousand bytes");
+    let error = &answers[taken]["error"];
+    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("EOVERLOAD"), &json!(250)));
+    assert!(error["description"].as_str().unwrap().contains("max_queued_bytes"));
+
+    one.say(&json!({"command": "abort", "rid": format!("{:01000}", 0)}));
+    assert_eq!(one.hear_of("abort")["ok"], true);
+    assert!(push_under_long_rid(&mut one, 20)["error"].is_null(), "there is room for one again");
+    assert_eq!(push_under_long_rid(&mut one, 21)["error"]["code"], "EOVERLOAD");
+    drop(other);
+    let begun = Instant::now();
+    while !push_under_long_rid(&mut one, 22)["error"].is_null() {
+        assert!(begun.elapsed() < LIMIT, "the rids of who has gone still count");
+    }
 }

@@ -1,7 +1,7 @@
 //! What is for many peers is made once, and they share it; and of what a peer sends nothing is kept that is not taken.
 
 use super::super::{
-    Dialect, FRAME_BYTES_MAX, LastShown, Piece, Question, Refused, Rules, Survey, Times, World,
+    Dialect, FRAME_BYTES_MAX, LastShown, Piece, Question, Refused, RidBytes, Rules, Survey, Times, World,
 };
 use crate::manager::dialect::ROLES;
 use proletariat_protocol::job::OutcomeKind;
@@ -21,7 +21,8 @@ const SENTENCE_BYTES: usize = 64 * 1024;
 type Place = (usize, usize);
 
 fn crowd(last_shown: &LastShown) -> Vec<Dialect> {
-    (1..=CROWD).map(|peer| Dialect::new(PeerId(peer), RULES, last_shown.clone())).collect()
+    let rid_bytes = RidBytes::default();
+    (1..=CROWD).map(|peer| Dialect::new(PeerId(peer), RULES, last_shown.clone(), rid_bytes.clone())).collect()
 }
 
 /// The place of the one large payload that each of them is to be told; they are poured when all of them have it.
@@ -192,8 +193,8 @@ fn jobs_in_a_row_for_which_the_same_holds_are_told_together_and_all_are_weighed_
         let mut dialect = crowd(&LastShown::default()).remove(0);
         let mut ears = Ears { full, ..Ears::default() };
         assert!(dialect.hear(push.as_bytes(), &mut ears));
-        // Three times a kind and a key of one byte each, and twice a kind of two.
-        let bytes = 3 * (a.len() + 2) + b.len() + c.len() + 2 * 2 + 1;
+        // Three times a kind and a key of one byte each, and twice a kind of two; and the rid, with what tells it from a number.
+        let bytes = 3 * (a.len() + 2) + b.len() + c.len() + 2 * 2 + 1 + 2;
         assert_eq!(ears.asked.get(), (6, bytes as u64));
         let submit = |first: u64, kind: Option<&str>, jobs: &[&str]| {
             (first, kind.map(str::to_owned), jobs.iter().map(|job| (*job).to_owned()).collect::<Vec<_>>())

@@ -4,8 +4,8 @@
 #![cfg_attr(not(test), allow(dead_code, reason = "the recorded conversations use all of it"))]
 
 use super::super::{
-    Dialect, FRAME_BYTES_MAX, Failures, JobName, LastShown, Piece, Question, Refused, Rules, Survey, Times,
-    World,
+    Dialect, FRAME_BYTES_MAX, Failures, JobName, LastShown, Piece, Question, Refused, RidBytes, Rules,
+    Survey, Times, World,
 };
 use crate::manager::translate;
 use proletariat_protocol::message::ManagerMessage;
@@ -26,6 +26,7 @@ pub(in crate::manager::json) struct House {
     sacred: bool,
     failures: Failures,
     last_shown: LastShown,
+    rid_bytes: RidBytes,
     questions: Vec<(PeerId, Question)>,
     /// The scheduler was told something that no JSON peer said.
     told: bool,
@@ -89,6 +90,7 @@ impl House {
             rules,
             failures: Failures::default(),
             last_shown: LastShown::default(),
+            rid_bytes: RidBytes::default(),
             questions: Vec::new(),
             told: false,
             native: Vec::new(),
@@ -119,7 +121,8 @@ impl House {
             abilities,
         };
         self.scheduler.handle(self.now, Event::Joined(joined));
-        let dialect = json.then(|| Dialect::new(peer, self.rules, self.last_shown.clone()));
+        let (last_shown, rid_bytes) = (self.last_shown.clone(), self.rid_bytes.clone());
+        let dialect = json.then(|| Dialect::new(peer, self.rules, last_shown, rid_bytes));
         self.peers.push(Party { name: name.into(), peer, dialect });
         peer
     }
