@@ -118,7 +118,7 @@ impl Inbox {
     /// Bytes of memory held for what is not complete.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
-        self.partial.capacity() as u64 + self.reassembly.incomplete_bytes()
+        self.partial.capacity() as u64 + self.reassembly.held_bytes()
     }
 
     /// At the beginning of a frame.

@@ -1,12 +1,14 @@
 //! Clients that do not read what they get: nothing new is begun for them, and too much ends them.
 
-use super::peer::{CLIENT, Peer};
+use super::peer::{CLIENT, LIMIT, Peer};
 use super::{block_on, builder};
 use crate::Manager;
 use bytes::BytesMut;
 use proletariat_protocol::fragment::{put_begin, put_data_start};
+use proletariat_protocol::limits::FRAGMENT_STREAMS_MAX;
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{ErrorCode, JobOptions, Offer};
+use std::time::Instant;
 
 /// More than the sockets of a connection hold, in results of [`RESULT`] bytes.
 const JOBS: usize = 200;
@@ -80,15 +82,18 @@ fn when_all_outboxes_together_are_over_their_bound_the_fullest_goes() {
     the_slow_one_goes(&builder().max_outboxes_bytes(1024 * 1024).start().unwrap());
 }
 
+/// What the manager holds of messages that are not complete.
+fn incomplete_bytes(manager: &Manager) -> u64 {
+    let status: serde_json::Value = serde_json::from_str(&block_on(manager.status()).unwrap()).unwrap();
+    status["manager"]["incomplete_bytes"].as_u64().unwrap()
+}
+
 #[test]
 fn when_too_much_has_begun_to_come_who_held_the_most_for_the_longest_goes() {
     const MIB: usize = 1024 * 1024;
     let manager = builder().max_incomplete_bytes(3 * MIB as u64).start().unwrap();
     let mut worker = Peer::worker(manager.local_addr(), Offer::new(1));
-    let held = || {
-        let status: serde_json::Value = serde_json::from_str(&block_on(manager.status()).unwrap()).unwrap();
-        status["manager"]["incomplete_bytes"].as_u64().unwrap()
-    };
+    let held = || incomplete_bytes(&manager);
     // A message of 10 MiB of which a part comes, twice.
     let begun = |part: usize| {
         let mut peer = Peer::join(manager.local_addr(), CLIENT);
@@ -120,4 +125,25 @@ fn when_too_much_has_begun_to_come_who_held_the_most_for_the_longest_goes() {
     assert_eq!(second.hear().0, ManagerMessage::Pong, "the others are there");
     drop(second);
     while held() > 0 {}
+}
+
+/// Each takes a row of a table, which is several times its announcement.
+#[test]
+fn messages_that_are_announced_and_do_not_come_are_held_too() {
+    let streams = u32::try_from(FRAGMENT_STREAMS_MAX).unwrap();
+    let row_bytes = size_of::<(u32, usize, Vec<u8>)>() as u64;
+    let all_rows_bytes = u64::from(streams) * row_bytes;
+    let manager = builder().max_incomplete_bytes(4 * all_rows_bytes).start().unwrap();
+    let mut announcements = BytesMut::new();
+    (0..streams).for_each(|stream| put_begin(&mut announcements, stream, 1_000));
+    let mut first = Peer::join(manager.local_addr(), CLIENT);
+    first.write_raw(&announcements);
+    let begun = Instant::now();
+    while incomplete_bytes(&manager) < all_rows_bytes {
+        assert!(begun.elapsed() < LIMIT, "{} bytes", incomplete_bytes(&manager));
+    }
+    let mut others: Vec<Peer> = (0..3).map(|_| Peer::join(manager.local_addr(), CLIENT)).collect();
+    others.iter_mut().for_each(|peer| peer.write_raw(&announcements));
+    let word = first.hear_the_end();
+    assert!(matches!(word, ManagerMessage::Leaving { code: ErrorCode::Overload, .. }), "{word:?}");
 }

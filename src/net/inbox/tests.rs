@@ -1,5 +1,7 @@
 use super::*;
 use crate::net::{Order, Outbox};
+use bytes::BytesMut;
+use proletariat_protocol::fragment::put_begin;
 use proletariat_protocol::limits::{FRAGMENT_BYTES, HEAD_BYTES_MAX};
 use proletariat_protocol::message::PeerMessage;
 use proletariat_protocol::{AssignmentId, JobId, JobOptions};
@@ -101,6 +103,24 @@ fn a_partial_frame_holds_what_came_and_gives_it_back() {
     assert_eq!(inbox.incomplete(), Some(Incomplete { frames: 0, bytes: 5_000, fragmented: None }));
     receive(&mut inbox, &bytes[5_000..], &mut received).unwrap();
     assert_eq!((inbox.incomplete(), inbox.held_bytes(), received.len()), (None, 0, 1));
+}
+
+#[test]
+fn what_is_announced_is_held_until_it_is_complete() {
+    const STREAMS: u32 = 100;
+    let (mut inbox, mut received) = (Inbox::new(PAYLOAD_BYTES_MAX), Received::new());
+    let message = payload(FRAGMENT_BYTES * 2);
+    let mut outbox = Outbox::new();
+    outbox.push(&data(1, &message), &[message], Order::Free);
+    receive(&mut inbox, &written(&mut outbox), &mut received).unwrap();
+    assert_eq!((received.len(), inbox.held_bytes()), (1, 0), "nothing is announced");
+
+    let mut bytes = BytesMut::new();
+    (0..STREAMS).for_each(|stream| put_begin(&mut bytes, stream, 1_000));
+    receive(&mut inbox, &bytes, &mut received).unwrap();
+    let row_bytes = size_of::<(u32, usize, Vec<u8>)>() as u64;
+    let held_bytes = inbox.held_bytes();
+    assert!(held_bytes >= u64::from(STREAMS) * row_bytes, "{held_bytes} bytes for the table of them");
 }
 
 #[test]
