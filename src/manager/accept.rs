@@ -206,11 +206,13 @@ impl Driver {
         let closed = self.no_place(address);
         let payload_bytes_max = self.config.scheduler.payload_bytes_max;
         let place = self.connections.open(stream, address, &self.doorbell, payload_bytes_max, now);
-        if let Some(session) = self.connections.at(place)
-            && let Err(error) = session.stream.watch(self.poller.registry(), Token(place as usize))
-        {
-            tracing::warn!(%error, "a connection cannot be watched");
-            return self.lose(place, now, None);
+        let may_speak_json = self.clocks.silence_allowed;
+        if let Some(session) = self.connections.at(place) {
+            session.may_speak_json = may_speak_json;
+            if let Err(error) = session.stream.watch(self.poller.registry(), Token(place as usize)) {
+                tracing::warn!(%error, "a connection cannot be watched");
+                return self.lose(place, now, None);
+            }
         }
         let handshake_by = now + self.clocks.handshake_timeout;
         if closed.is_some() {
@@ -218,13 +220,13 @@ impl Driver {
                 session.closed = closed.map(Box::new);
             }
             self.connections.enter(place, Phase::Greeting, now, handshake_by);
-        } else if !self.clocks.silence_allowed {
+        } else if !may_speak_json {
             self.connections.look_at(place, handshake_by);
         } else if let Some(oldest) = self.connections.silent_over(connections_max.div_ceil(2)) {
             self.acceptor.log_refusal(None, "too many connections say nothing; the oldest was closed", now);
             self.lose(oldest, now, None);
         }
-        if self.clocks.silence_allowed {
+        if may_speak_json {
             self.connections.look_at(place, now + SILENCE);
         }
         self.attend(place, now);

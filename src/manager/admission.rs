@@ -33,6 +33,7 @@ impl Driver {
         let mut ended = 0;
         for place in self.connections.all() {
             let Some(session) = self.connections.at(place) else { continue };
+            session.may_speak_json = false;
             let Some(speaker) = session.speaker else { continue };
             match tokens.of_realm(session.grant.realm) {
                 Some(roles) if covers(roles, speaker.roles) && session.json.is_none() => {

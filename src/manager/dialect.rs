@@ -200,31 +200,28 @@ impl JsonSession {
 }
 
 impl Driver {
-    /// Whether the JSON dialect is spoken.
-    pub(super) fn speaks_json(&self) -> bool {
-        self.clocks.silence_allowed && self.config.tokens.is_none() && self.config.tls.is_none()
-    }
-
-    /// From now on it is not, and whoever says nothing has the time of a handshake.
+    /// Who comes from now on may not speak JSON, and who says nothing has the time of a handshake.
     pub(super) fn no_more_json(&mut self) {
         self.clocks.silence_allowed = false;
     }
 
     /// A connection that says nothing becomes a JSON peer when its time has come.
     pub(super) fn look_at_silence(&mut self, place: u32, now: Time) {
-        if !self.speaks_json() || self.stage.refusal().is_some() {
+        if self.stage.refusal().is_some() {
             return;
         }
         let floor = self.floor();
         let Some(session) = self.connections.at(place) else { return };
-        if session.json.is_none() && session.liveness.is_silent_since(floor, now, SILENCE) {
+        if session.may_speak_json
+            && session.json.is_none()
+            && session.liveness.is_silent_since(floor, now, SILENCE)
+        {
             self.join_json(place, now);
         }
     }
 
-    /// More of a greeting. True if it has been seen to: it is JSON, which is spoken here.
+    /// More of a greeting. True if it has been seen to: it is JSON, which it may speak.
     pub(super) fn greet_json(&mut self, place: u32, bytes: usize, now: Time) -> bool {
-        let speaks_json = self.speaks_json();
         let closed = self.stage.refusal();
         let Some(session) = self.connections.at(place) else { return true };
         let mut first = [0; DETECT_BYTES];
@@ -232,7 +229,7 @@ impl Driver {
         let length = known.zip(&mut first).map(|(byte, slot)| *slot = *byte).count();
         match detect(&first[..length]) {
             Detection::NeedMore => return false,
-            Detection::Json if speaks_json => {}
+            Detection::Json if session.may_speak_json => {}
             _ => return self.is_something_else(place, now),
         }
         if let Some(closed) = closed.as_ref().or(session.closed.as_deref()) {

@@ -284,7 +284,8 @@ impl Driver {
         // Of what this turn has put there nothing has been written yet: what the last write has left is what waits.
         let waiting = session.level != OutboxLevel::Clear;
         let incomplete = session.incomplete();
-        let clocks = session.json.as_ref().map_or(self.clocks, |json| json.clocks(&self.clocks));
+        let mut clocks = session.json.as_ref().map_or(self.clocks, |json| json.clocks(&self.clocks));
+        clocks.silence_allowed = session.may_speak_json;
         let verdict = session.liveness.look(now, self.floor, &clocks, incomplete, waiting);
         match verdict {
             Verdict::Fine(next) => self.connections.look_at(place, next),

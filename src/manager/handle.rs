@@ -200,6 +200,7 @@ impl Driver {
             Command::JsonAnswers(answers) => self.answer_json(answers, now),
             Command::Tls(tls) => {
                 self.config.tls = Some(tls);
+                // For those who come from now on: JSON peers that are here may be silent as before.
                 self.no_more_json();
             }
             Command::Tokens(tokens) => self.change_tokens(tokens, now),

@@ -28,7 +28,7 @@ pub(super) struct Clocks {
     pub(super) handshake_timeout: Duration,
     pub(super) frame_timeout: Duration,
     pub(super) outbox_stall: Duration,
-    /// Silent connections are legal until they speak.
+    /// Whether a connection may be silent until it speaks.
     pub(super) silence_allowed: bool,
 }
 

@@ -110,7 +110,7 @@ impl Driver {
             Phase::Closing(_) => {}
             Phase::Silent => {
                 // Where nobody may be silent, the clock of the handshake has run since the connection was accepted.
-                let begun = if self.clocks.silence_allowed { now } else { session.liveness.since() };
+                let begun = if session.may_speak_json { now } else { session.liveness.since() };
                 let by = begun + self.clocks.handshake_timeout;
                 self.connections.enter(place, Phase::Greeting, begun, by);
                 self.greet(place, bytes, now);

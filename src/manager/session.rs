@@ -40,6 +40,8 @@ pub(super) struct Session<C> {
     /// What a native peer is told in any case: one connection too many.
     pub(super) closed: Option<Box<Refusal>>,
     pub(super) inbox: Inbox,
+    /// Whether it may be silent until it speaks, and speak JSON: what held when it was accepted, unless there have been tokens since.
+    pub(super) may_speak_json: bool,
     /// There if it speaks JSON; then the inbox stays empty.
     pub(super) json: Option<Box<JsonSession>>,
     pub(super) outgoing: Outgoing,
@@ -177,6 +179,7 @@ impl<C: Send + 'static> Connections<C> {
             greeting: Vec::new(),
             closed: None,
             inbox: Inbox::new(payload_bytes_max),
+            may_speak_json: false,
             json: None,
             outgoing: Outgoing::default(),
             speaker: None,

@@ -1,7 +1,8 @@
 //! TLS from below: records that hold nothing, and bytes that it keeps because the peer takes none.
 
-use super::builder;
-use super::peer::{CLIENT, LIMIT, connect, greeting, hello};
+use super::json::Json;
+use super::peer::{CLIENT, LIMIT, connect, greeting, hello, read_to_end};
+use super::{block_on, builder};
 use crate::manager::encrypted::{Encrypted, RATION_BYTES};
 use crate::manager::outgoing::{Flushed, Outgoing};
 use crate::manager::socket::Socket;
@@ -9,12 +10,13 @@ use crate::manager::stream::Stream;
 use crate::security::{ServerTls, write_secret};
 use proletariat_protocol::handshake::{PREAMBLE_BYTES, Preamble};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
+use serde_json::{Value, json};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_rustls::rustls::crypto::cipher::{
     AeadKey, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundOpaqueMessage,
     OutboundPlainMessage, Tls13AeadAlgorithm, UnsupportedOperationError,
@@ -275,4 +277,30 @@ fn what_tls_keeps_waits_and_nobody_has_taken_it() {
         }
     });
     assert_eq!(outgoing.bytes(), 0);
+}
+
+#[test]
+fn who_was_there_before_tls_was_asked_for_may_stay_silent_and_speak_json() {
+    let manager = builder().handshake_timeout(Duration::from_millis(100)).start().unwrap();
+    let address = manager.local_addr();
+    let status = || -> Value { serde_json::from_str(&block_on(manager.status()).unwrap()).unwrap() };
+    let until = |holds: &dyn Fn(&Value) -> bool| {
+        let begun = Instant::now();
+        while !holds(&status()) {
+            assert!(begun.elapsed() < LIMIT, "{}", status());
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let (mut listens, mut speaks) = (Json::connect(address), Json::connect(address));
+    until(&|status| status["manager"]["connections"] == 2);
+    manager.set_tls(server()).unwrap();
+    // What is asked of a manager is done in order.
+    status();
+    assert!(read_to_end(&connect(address)).is_empty(), "who comes now has the time of a handshake");
+    speaks.say(&json!({"command": "ping"}));
+    speaks.hear_of("ping");
+    // The other one is taken for a JSON peer when it has been silent for long enough.
+    until(&|status| status["peers"].as_array().unwrap().len() == 2);
+    listens.say(&json!({"command": "ping"}));
+    listens.hear_of("ping");
 }
