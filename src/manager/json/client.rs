@@ -45,6 +45,9 @@ impl Dialect {
         let name = rid_name(rid).unwrap_or_default();
         let count = work.count();
         let fingerprint = fingerprint(work);
+        if let Some(sent) = self.requests.let_go(&name) {
+            self.say_aborted("rid", &sent);
+        }
         if let Some((first, known, of)) = self.requests.find(&name) {
             if known != count as u64 || of != fingerprint {
                 let text = format!("this rid has an unfinished request of {known} jobs, with other work");

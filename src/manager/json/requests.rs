@@ -42,7 +42,10 @@ struct Request {
     open: u64,
     /// One bit a job: it has ended.
     ended: Vec<u64>,
-    aborting: bool,
+    /// Its abort, by its place among those that have no answer yet.
+    aborting: Option<usize>,
+    /// Open jobs that aborts of this turn name.
+    named: u64,
 }
 
 /// An abort, and what its answer repeats.
@@ -52,6 +55,8 @@ pub(super) enum Abort {
     Request(Box<str>),
     /// Of jobs.
     Jobs(Vec<JobId>),
+    /// One that has its answer.
+    Answered,
 }
 
 impl Rid {
@@ -64,6 +69,13 @@ impl Rid {
 impl Drop for Rid {
     fn drop(&mut self) {
         self.all.0.set(self.all.0.get() - self.text.len() as u64);
+    }
+}
+
+impl Request {
+    /// Whether it ends with this turn at the latest: itself or each of its open jobs is being aborted.
+    fn is_over(&self) -> bool {
+        self.aborting.is_some() || self.named == self.open
     }
 }
 
@@ -83,12 +95,12 @@ impl Requests {
         let first = self.next;
         self.next += count;
         let words = usize::try_from(count.div_ceil(64)).expect("a list that fits into a frame");
-        let (ended, aborting) = (vec![0; words], false);
+        let ended = vec![0; words];
         // It may be long, so both tables hold the same one.
         let rid: Rc<str> = rid.into();
         self.by_rid.insert(Rc::clone(&rid), first);
         let rid = Rid::new(rid, &self.rid_bytes);
-        let request = Request { rid, count, fingerprint, open: count, ended, aborting };
+        let request = Request { rid, count, fingerprint, open: count, ended, aborting: None, named: 0 };
         self.by_first.insert(first, request);
         JobId(first)
     }
@@ -121,8 +133,11 @@ impl Requests {
         let place = job.0 - first;
         request.ended[(place / 64) as usize] |= 1 << (place % 64);
         request.open -= 1;
+        request.named -= u64::from(self.named.contains(&job.0));
+        // The rid may stand for a newer request by now.
         if request.open == 0
             && let Some(request) = self.by_first.remove(&first)
+            && self.by_rid.get(&request.rid.text) == Some(&first)
         {
             self.by_rid.remove(&request.rid.text);
         }
@@ -132,13 +147,26 @@ impl Requests {
     /// Notes that a request is to be aborted: its first job and how many it has. `None` if there is no such request, or if it is
     /// being aborted already.
     pub(super) fn abort_request(&mut self, rid: &str, sent: &str) -> Option<(JobId, u64)> {
-        let (first, count, _) = self.find(rid)?;
-        let request = self.by_first.get_mut(&first.0)?;
-        if mem::replace(&mut request.aborting, true) {
+        let first = *self.by_rid.get(rid)?;
+        let request = self.by_first.get_mut(&first)?;
+        if request.aborting.is_some() {
             return None;
         }
+        request.aborting = Some(self.aborts.len());
         self.aborts.push(Abort::Request(sent.into()));
-        Some((first, count))
+        Some((JobId(first), request.count))
+    }
+
+    /// Lets go of a rid whose request is being aborted: for its client that is over, and what is pushed under the rid now is another
+    /// one. Hands out the rid as its abort has sent it, if it has no answer yet: that has to be said before anything is of the other.
+    pub(super) fn let_go(&mut self, rid: &str) -> Option<Box<str>> {
+        let request = self.by_first.get(self.by_rid.get(rid)?).filter(|request| request.is_over())?;
+        self.by_rid.remove(rid);
+        let abort = self.aborts.get_mut(request.aborting?)?;
+        match mem::replace(abort, Abort::Answered) {
+            Abort::Request(sent) => Some(sent),
+            Abort::Jobs(_) | Abort::Answered => None,
+        }
     }
 
     /// Notes that jobs are to be aborted; hands those out that are open and that no other abort of this turn names.
@@ -147,6 +175,9 @@ impl Requests {
         for job in jobs {
             if self.is_open(job) && self.named.insert(job.0) {
                 open.push(job);
+                if let Some((_, request)) = self.by_first.range_mut(..=job.0).next_back() {
+                    request.named += 1;
+                }
             }
         }
         self.aborts.push(Abort::Jobs(open.clone()));

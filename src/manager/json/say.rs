@@ -203,13 +203,17 @@ impl Dialect {
     /// Answers the aborts of this turn.
     pub(super) fn answer_aborts(&mut self) {
         for abort in self.requests.settle_aborts() {
-            let client = self.peer;
-            let answer = self.answer("abort").members(r#""ok":true"#);
             match abort {
-                Abort::Request(rid) => answer.raw("rid", &rid).say(),
-                Abort::Jobs(jobs) => answer.raw("work", &names(client, jobs.into_iter())).say(),
+                Abort::Request(rid) => self.say_aborted("rid", &rid),
+                Abort::Jobs(jobs) => self.say_aborted("work", &names(self.peer, jobs.into_iter())),
+                Abort::Answered => {}
             }
         }
+    }
+
+    /// Answers one abort. `what` was aborted, by its rid or by the ids of jobs.
+    pub(super) fn say_aborted(&mut self, by: &str, what: &str) {
+        self.answer("abort").members(r#""ok":true"#).raw(by, what).say();
     }
 }
 
