@@ -114,7 +114,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     block_on(Runtime::new_current_thread(), async {
         let signals = Signals::new()?;
         builder.check().map_err(|error| failure(&error))?;
-        handler.check_slots(slots, &chosen)?;
+        handler.make_room(slots, &chosen)?;
         let (builder, children) = chosen.install(builder)?;
         let worker = builder.start_lazy().map_err(|error| failure(&error))?;
         tracing::info!("offers its slots to the manager at {address}");

@@ -105,9 +105,8 @@ pub(super) async fn run(
 /// A fleet of one worker.
 async fn here(options: &CollectOptions) -> Result<(Client, Fleet), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, error.to_string());
+    descriptors::make_room("--workers", options.workers, descriptors::FOR_A_JOB)?;
     let manager = Manager::builder().port(0).start().map_err(|error| failed(&error))?;
-    // Our own manager has raised the limit as far as it goes.
-    descriptors::check("--workers", options.workers, descriptors::FOR_A_JOB)?;
     let address = manager.local_addr().to_string();
     let worker = Worker::builder()
         .host(&address)

@@ -140,13 +140,13 @@ impl HandlerOptions {
         }
     }
 
-    /// Whether an offer of so many slots, which no manager would refuse, can be kept here.
-    pub(super) fn check_slots(&self, slots: u32, chosen: &Chosen) -> Result<(), Failure> {
+    /// Makes room for an offer of so many slots, which no manager would refuse; an error if it cannot be kept here.
+    pub(super) fn make_room(&self, slots: u32, chosen: &Chosen) -> Result<(), Failure> {
         check_depth(self.depth, "--slots", slots)?;
         match chosen {
-            Chosen::Exec(_) => descriptors::check("--slots", slots, descriptors::LONG_LIVED),
+            Chosen::Exec(_) => descriptors::make_room("--slots", slots, descriptors::LONG_LIVED),
             Chosen::Run(_) | Chosen::Collect(_) => {
-                descriptors::check("--slots", slots, descriptors::FOR_A_JOB)
+                descriptors::make_room("--slots", slots, descriptors::FOR_A_JOB)
             }
             Chosen::Unnamed
             | Chosen::Echo

@@ -18,6 +18,7 @@
 //! - Signals of a terminal (^C) reach neither the guard nor the children: they have groups of their own.
 //! - Children inherit standard input, output and error, and nothing else of ours: all descriptors that we open close at exec. From
 //!   the environment all that begins with `PROLETARIAT_` is taken away: it may hold tokens.
+//! - Their soft limit of file descriptors is that of our start, whatever we have raised it to since (`guard/limit.rs` tells why).
 //!
 //! A program that uses this calls [`run_if_asked`] first thing in its `main`:
 //!
@@ -29,6 +30,7 @@
 mod child;
 mod error;
 mod frame;
+mod limit;
 mod output;
 mod process;
 mod session;

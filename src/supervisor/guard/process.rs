@@ -1,6 +1,7 @@
 //! The guard process itself.
 
 use super::frame::{Frame, Tag};
+use super::limit::{self, Reserve};
 use super::wire::{Incoming, STREAMS, Socket, watched};
 use super::{Program, is_asked};
 use rustix::fs::FileType;
@@ -30,8 +31,10 @@ const GROUP_LOOK_MAX: Duration = Duration::from_millis(100);
 const GROUP_LIMIT: Duration = Duration::from_millis(500);
 
 /// Becomes the guard of another process of this program if that is what it was started for; it does not return then. To be
-/// called first thing in `main`, before threads are started and arguments are read.
+/// called first thing in `main`, before threads are started, arguments are read, or the limit of file descriptors is raised: what
+/// that limit is now, it is for all children.
 pub fn run_if_asked() {
+    limit::remember();
     let is_socket =
         |stdin| rustix::fs::fstat(stdin).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_socket());
     // Whoever types the argument by hand has no socket to give.
@@ -54,7 +57,8 @@ async fn guard() -> io::Result<()> {
     let (replies, outgoing) = mpsc::unbounded_channel();
     let _ = replies.send(Frame::new(Tag::Ready, 0));
     let writing = tokio::spawn(answer(Arc::clone(&socket), outgoing));
-    let mut children = Children { orders: BTreeMap::new(), tasks: JoinSet::new(), replies };
+    let reserve = Reserve::take_on(std::env::args_os().nth(2));
+    let mut children = Children { orders: BTreeMap::new(), tasks: JoinSet::new(), replies, reserve };
     let mut incoming = Incoming::default();
     loop {
         tokio::select! {
@@ -94,6 +98,7 @@ struct Children {
     orders: BTreeMap<u64, mpsc::UnboundedSender<Order>>,
     tasks: JoinSet<u64>,
     replies: mpsc::UnboundedSender<Frame>,
+    reserve: Reserve,
 }
 
 impl Children {
@@ -115,9 +120,9 @@ impl Children {
         // What came along and finds no room in our table, the system drops.
         let short = || io::Error::from(rustix::io::Errno::MFILE);
         let program = Program::from_fields(frame.fields).ok_or_else(invalid);
-        let started = program
-            .and_then(|program| Ok((program, streams.ok_or_else(short)?)))
-            .and_then(|(program, streams)| Ok((Minded::start(&program, streams)?, program.brief)));
+        let started = program.and_then(|program| Ok((program, streams.ok_or_else(short)?))).and_then(
+            |(program, streams)| Ok((Minded::start(&program, streams, &self.reserve)?, program.brief)),
+        );
         let reply = match started {
             Ok((minded, brief)) => {
                 let (orders, received) = mpsc::unbounded_channel();
@@ -176,7 +181,8 @@ struct Minded {
 }
 
 impl Minded {
-    fn start(program: &Program, [stdin, stdout, stderr]: [OwnedFd; STREAMS]) -> io::Result<Self> {
+    fn start(program: &Program, streams: [OwnedFd; STREAMS], reserve: &Reserve) -> io::Result<Self> {
+        let [stdin, stdout, stderr] = streams;
         let mut command = Command::new(program.name());
         command.args(&program.words[1..]).stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
         command.envs(program.variables.iter().map(|(name, value)| (name, value)));
@@ -188,7 +194,7 @@ impl Minded {
         drop(command);
         let pid = Pid::from_child(&child);
         let end = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from);
-        match end.and_then(|end| watched(end, Interest::READABLE)) {
+        match end.and_then(|end| watched(reserve.hold(end), Interest::READABLE)) {
             Ok(end) => Ok(Self { child, pid, end, kill_grace: program.kill_grace }),
             Err(error) => {
                 let _ = kill_process_group(pid, Signal::KILL);
@@ -273,7 +279,8 @@ mod tests {
     #[test]
     fn a_start_without_its_pipes_is_for_want_of_descriptors() {
         let (replies, mut told) = mpsc::unbounded_channel();
-        let mut children = Children { orders: BTreeMap::new(), tasks: JoinSet::new(), replies };
+        let reserve = Reserve::default();
+        let mut children = Children { orders: BTreeMap::new(), tasks: JoinSet::new(), replies, reserve };
         let fields = Program::new("cat").fields();
         children.spawn(Frame { tag: Tag::Spawn, id: 7, fields }, None);
         let failed = Frame::with_numbers(Tag::Failed, 7, &[Errno::MFILE.raw_os_error()]);

@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Tag};
 use super::wire::{Incoming, Socket};
-use super::{ARGUMENT, Child, Error, Output, Program, is_asked};
+use super::{ARGUMENT, Child, Error, Output, Program, is_asked, limit};
 use bytes::Buf;
 use proletariat_protocol::Payload;
 use rustix::io::ioctl_fionbio;
@@ -82,6 +82,7 @@ impl Session {
         }
         let mut guard = command
             .arg(ARGUMENT)
+            .arg(limit::argument())
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

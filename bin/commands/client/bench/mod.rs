@@ -16,6 +16,7 @@ mod urgency;
 mod usage;
 
 use super::{Interrupt, ManagerAt};
+use crate::descriptors;
 use crate::exit::{Exit, Failure};
 use crate::options::Sources;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -48,7 +49,8 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let format = options.output;
     let shape = Shape::new(&options)?;
-    raise_descriptors();
+    // A crowd needs a descriptor each. What cannot be raised shows when a worker cannot connect.
+    descriptors::raise();
     let place = interrupt.or(Place::new(&options, manager, sources)).await??;
     let bench = Arc::new(Bench { shape, place, watch: Watch::default() });
     let (done, mut result) = oneshot::channel();
@@ -94,11 +96,4 @@ fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg}  {pos} answers  {per_sec}  {elapsed}");
     bar.set_style(style.expect("the template is fixed"));
     bar
-}
-
-/// A crowd needs a descriptor each. What cannot be raised shows when a worker cannot connect.
-fn raise_descriptors() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

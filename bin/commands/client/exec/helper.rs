@@ -25,7 +25,7 @@ pub(super) async fn run(
     host: &str,
     port: u16,
 ) -> Result<Exit, Failure> {
-    options.check_descriptors()?;
+    options.make_room()?;
     let mut signals = Signals::new().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let builder = Worker::builder().host(host).port(port).name("client exec -c");
     let mut builder = builder

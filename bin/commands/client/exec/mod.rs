@@ -111,9 +111,9 @@ impl ExecOptions {
         self.children.unwrap_or_else(processors)
     }
 
-    /// Whether we have room for the pipes of all children.
-    fn check_descriptors(&self) -> Result<(), Failure> {
-        descriptors::check("-w", self.children(), descriptors::LONG_LIVED)
+    /// For the pipes of all children.
+    fn make_room(&self) -> Result<(), Failure> {
+        descriptors::make_room("-w", self.children(), descriptors::LONG_LIVED)
     }
 
     fn kind(&self) -> &'static str {
