@@ -1,9 +1,6 @@
 //! What the scheduler answers to whoever asks it, and what it tells of ends that are rare.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::{World, jobs_of};
+use crate::harness::{World, jobs_of};
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{
     AssignmentId, ErrorCode, HandBackReason, JobId, JobOptions, MessageId, Offer, Payload, PeerId, WorkResult,

@@ -1,8 +1,6 @@
 //! The rules of dispatch, ends and membership, one by one, in virtual time.
 
-mod harness;
-
-use harness::{World, code, jobs_of};
+use crate::harness::{World, code, jobs_of};
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{ErrorCode, HandBackReason, JobOptions, MessageId, Offer, Payload, WorkResult};
 use proletariat_scheduler::{Action, Config, Event, Notice, OutboxLevel, selector};

@@ -1,9 +1,6 @@
 //! What peers may do to a manager that keeps its promises: grow no table, keep nobody busy for nothing, cheat no rule.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::World;
+use crate::harness::World;
 use proletariat_protocol::message::Recipient;
 use proletariat_protocol::{ErrorCode, HandBackReason, JobId, JobOptions, MessageId, Offer, Payload, PeerId};
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
@@ -197,7 +194,7 @@ fn work_that_had_begun_when_its_worker_left_is_not_run_again_if_once_is_the_most
     world.hand_back(&assigned[1], HandBackReason::Leaving);
     assert_eq!(world.errors(client), [(0, ErrorCode::Crash)], "nobody knows how far it came");
     let other = world.worker(Offer::new(2));
-    assert_eq!(harness::jobs_of(&world.assigned_to(other)), ["fresh"]);
+    assert_eq!(crate::harness::jobs_of(&world.assigned_to(other)), ["fresh"]);
 }
 
 #[test]

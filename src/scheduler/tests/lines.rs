@@ -1,9 +1,6 @@
 //! Waiting lines that close as soon as they are empty, since many others are empty already.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::{World, jobs_of};
+use crate::harness::{World, jobs_of};
 use proletariat_protocol::{HandBackReason, JobId, JobOptions, Kinds, Offer, Payload, PeerId};
 use proletariat_scheduler::{Config, Event};
 

@@ -1,9 +1,6 @@
 //! What selectors see, and what becomes of their answers.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::World;
+use crate::harness::World;
 use proletariat_protocol::{JobId, JobOptions, Offer, Payload, PeerId};
 use proletariat_scheduler::selector::{
     Candidate, Candidates, LeastLoaded, Random, RandomWeighted, Request, RoundRobin, Selector,

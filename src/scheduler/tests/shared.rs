@@ -1,9 +1,6 @@
 //! Runs that several jobs share.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::World;
+use crate::harness::World;
 use proletariat_protocol::{JobOptions, Offer, PeerId};
 use proletariat_scheduler::{Action, Config};
 use std::time::Duration;

@@ -1,9 +1,6 @@
 //! The wait for the report of a start: 30 s from when the last byte of the assignment left, whatever the outbox does later.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::World;
+use crate::harness::World;
 use proletariat_protocol::{JobOptions, Offer};
 use proletariat_scheduler::{Action, Config, Event, OutboxLevel};
 

@@ -1,9 +1,6 @@
 //! What a status tells of lines and workers.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::World;
+use crate::harness::World;
 use proletariat_protocol::{JobOptions, Offer};
 use proletariat_scheduler::{Config, Event, OutboxLevel, WorkerStatus};
 use std::time::Duration;

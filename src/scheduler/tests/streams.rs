@@ -1,9 +1,6 @@
 //! Streams of partial results: who gets them, and how far a worker may go ahead.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::World;
+use crate::harness::World;
 use proletariat_protocol::limits::STREAM_WINDOW_BYTES;
 use proletariat_protocol::{ErrorCode, JobId, JobOptions, Offer, Payload, PeerId};
 use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};

@@ -1,10 +1,7 @@
 //! What the scheduler does for itself: when it wants to be woken, and when it gives memory back.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
+use crate::harness::World;
 use core::time::Duration;
-use harness::World;
 use proletariat_protocol::{HandBackReason, JobOptions, Offer, PeerId, Time};
 use proletariat_scheduler::{Action, Config, Event};
 

@@ -1,9 +1,6 @@
 //! Who waits for what, where several promises meet: a wait before the dispatch, a reader that is slow, a run that is shared.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod harness;
-
-use harness::{World, jobs_of};
+use crate::harness::{World, jobs_of};
 use proletariat_protocol::{
     ErrorCode, HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult,
 };
