@@ -60,6 +60,7 @@ impl Batch {
     ///
     /// # Panics
     /// When there are other entries in it.
+    #[inline]
     pub fn push_execution(&mut self, execution: &AssignedExecution<&str>, payload: &[u8]) {
         self.begin(BatchOf::Executions, || ManagerMessage::Assign { executions: Vec::new() });
         self.push(execution, payload);
@@ -69,6 +70,7 @@ impl Batch {
     ///
     /// # Panics
     /// When there are other entries in it.
+    #[inline]
     pub fn push_outcome(&mut self, outcome: &JobOutcome, payload: &[u8]) {
         self.begin(BatchOf::Outcomes, || ManagerMessage::Outcomes { jobs: Vec::new() });
         self.push(outcome, payload);
@@ -78,6 +80,7 @@ impl Batch {
     ///
     /// # Panics
     /// When it has grown beyond what a frame may have: its owner looks at [`bytes`](Self::bytes).
+    #[inline]
     pub fn frame(&mut self) -> (&[u8], &[u8]) {
         let content = self.bytes() - LENGTH_BYTES - TYPE_BYTES;
         self.head[..LENGTH_BYTES].copy_from_slice(&frame_length_bytes(content));

@@ -142,6 +142,7 @@ pub fn put_frame_start(out: &mut BytesMut, frame_type: FrameType, content_bytes:
 
 /// Appends the start and the head of the frame of an ordinary message; the payloads are to follow. Tells the length of
 /// its body, the payloads included, in bytes. A body over [`FRAGMENT_BYTES`] is not to be sent like this.
+#[inline]
 pub fn put_message_start<M: WireMessage>(out: &mut BytesMut, message: &M) -> u64 {
     let begin = out.len();
     out.extend_from_slice(&[0; LENGTH_BYTES + TYPE_BYTES]);
@@ -161,6 +162,7 @@ pub fn put_message_start<M: WireMessage>(out: &mut BytesMut, message: &M) -> u64
 ///
 /// # Errors
 /// [`WireError::Head`] and [`WireError::TailMismatch`].
+#[inline]
 pub fn split_body<M: WireMessage>(body: &[u8]) -> Result<(M, &[u8]), WireError> {
     let (message, head_bytes) = M::decode_head(body)?;
     let tail = &body[head_bytes..];

@@ -350,7 +350,7 @@ impl Driver {
     pub(super) fn decided_json(&mut self, now: Time) {
         self.json.failures.clear();
         self.json.last_shown.forget();
-        if likely(self.json.busy || self.json.questions.is_empty()) {
+        if likely(self.json.busy | self.json.questions.is_empty()) {
             return;
         }
         self.json.busy = true;

@@ -71,8 +71,10 @@ pub(super) struct Driver {
     pub(super) reports: BTreeMap<MessageId, oneshot::Sender<(u32, u32)>>,
     pub(super) buffer: Vec<u8>,
     pub(super) pool: GatheredPool,
-    /// Connections that are to be flushed at the end of the turn.
+    /// Connections that are to be flushed when workers have been told what is theirs.
     pub(super) touched: Vec<u32>,
+    /// Those that are to be flushed at the end of the turn only.
+    pub(super) touched_later: Vec<u32>,
     /// Connections that had more to read or write than a turn allows.
     pub(super) unfinished: Vec<u32>,
     /// Whether another turn has to follow at once.
@@ -134,6 +136,7 @@ impl Driver {
             buffer: vec![0; BUFFER_BYTES],
             pool: GatheredPool::default(),
             touched: Vec::new(),
+            touched_later: Vec::new(),
             unfinished: Vec::new(),
             again: false,
             bytes_read: 0,
@@ -179,17 +182,16 @@ impl Driver {
     pub(super) fn turn(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         self.again = false;
         self.bytes_read = 0;
-        let (mut ready, mut commands) = (mem::take(&mut self.ready), mem::take(&mut self.commands));
-        self.doorbell.take(&mut ready, &mut commands, cx.waker());
-        let news = mem::take(&mut self.news);
-        let mut input = !ready.is_empty() || !news.is_empty() || !self.unfinished.is_empty();
-        if unlikely(!commands.is_empty()) {
-            for command in commands.drain(..) {
-                self.command(command, now);
-            }
+        self.doorbell.take(&mut self.ready, &mut self.commands, cx.waker());
+        let mut input = !(self.news.is_empty() & self.ready.is_empty() & self.unfinished.is_empty());
+        if unlikely(!self.commands.is_empty()) {
+            self.obey(now);
         }
-        self.commands = commands;
-        self.ready = self.attend_all(ready, now);
+        if unlikely(!self.ready.is_empty()) {
+            let ready = mem::take(&mut self.ready);
+            self.ready = self.attend_all(ready, now);
+        }
+        let news = mem::take(&mut self.news);
         self.news = self.attend_all(news, now);
         self.look_again(now);
         if unlikely(!self.unfinished.is_empty()) {
@@ -205,12 +207,23 @@ impl Driver {
         }
         self.look_at_connections(now);
         self.decide(now);
+        self.touched.append(&mut self.touched_later);
         self.flush_touched(now);
         if unlikely(self.has_ended(now)) {
             return Poll::Ready(());
         }
         self.sleep(now, cx);
         Poll::Pending
+    }
+
+    /// Does what the owner asks.
+    #[cold]
+    fn obey(&mut self, now: Time) {
+        let mut commands = mem::take(&mut self.commands);
+        for command in commands.drain(..) {
+            self.command(command, now);
+        }
+        self.commands = commands;
     }
 
     /// Attends to those that had more to read or write than a turn allows.
@@ -314,7 +327,7 @@ impl Driver {
         let mut actions = mem::take(&mut self.actions);
         self.scheduler.decide(now, &mut actions);
         self.carry_out(actions.iter().filter(|action| !may_wait(action)), now);
-        self.flush_first(now);
+        self.flush_touched(now);
         self.carry_out(actions.iter().filter(|action| may_wait(action)), now);
         actions.clear();
         self.scheduler.settle();
@@ -346,7 +359,7 @@ impl Driver {
             self.acceptor.resumes_at(),
             self.stage.until(),
         ]);
-        if unlikely(self.again || !self.unfinished.is_empty() || next.is_some_and(|next| next <= now)) {
+        if unlikely(self.again | !self.unfinished.is_empty() | next.is_some_and(|next| next <= now)) {
             cx.waker().wake_by_ref();
             return;
         }
@@ -360,6 +373,7 @@ impl Driver {
         self.ready.shrink_to(KEEP_ENTRIES);
         self.news.shrink_to(KEEP_ENTRIES);
         self.touched.shrink_to(KEEP_ENTRIES);
+        self.touched_later.shrink_to(KEEP_ENTRIES);
         self.unfinished.shrink_to(KEEP_ENTRIES);
         self.commands.shrink_to(KEEP_ENTRIES);
     }

@@ -186,7 +186,6 @@ impl Drop for Manager {
 
 impl Driver {
     /// Does what the owner asks.
-    #[cold]
     pub(super) fn command(&mut self, command: Command, now: Time) {
         match command {
             Command::Drain(timeout) => self.drain(timeout, now),

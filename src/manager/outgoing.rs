@@ -135,6 +135,7 @@ impl Outgoing {
     }
 
     /// What is being gathered, with room for one entry more.
+    #[inline]
     fn gathered(&mut self, of: BatchOf, pool: &mut GatheredPool) -> &mut Batch {
         let fits = |batch: &Batch| {
             batch.of() == Some(of)
@@ -148,6 +149,7 @@ impl Outgoing {
     }
 
     /// What has been gathered becomes a message.
+    #[inline]
     pub(super) fn seal(&mut self, pool: &mut GatheredPool) {
         let Some(mut batch) = self.gathered.take() else { return };
         self.outbox.push_batch(&mut batch);

@@ -61,6 +61,9 @@ impl Driver {
                     self.bytes_read += bytes;
                     self.received(place, bytes, now);
                     self.count_incomplete(place, now);
+                    if !self.connections.at(place).is_some_and(|session| session.stream.may_have_more()) {
+                        return;
+                    }
                 }
                 Ok(Poll::Pending) if unlikely(session.stream.is_cut_short()) => break,
                 Ok(Poll::Pending) => return,

@@ -1,8 +1,9 @@
 //! What other threads tell the manager's.
 //!
 //! That are commands, and the wakers of connections that are no sockets of the system's: each has a waker of its own that writes
-//! its place on a list and wakes the thread. The lock below is taken once a turn by the thread, and by whoever has something to tell.
+//! its place on a list and wakes the thread. The lock below is taken by whoever has something to tell, and then once by the thread.
 
+use proletariat_protocol::hint::likely;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,9 @@ use std::task::{Wake, Waker};
 /// What other threads, and the wakers, tell the thread.
 #[derive(Debug)]
 pub(super) struct Doorbell<C> {
+    /// Something was written on the lists since they were taken. Whoever writes sets it first and wakes the owner then, so an owner
+    /// that has missed it looks again.
+    rung: AtomicBool,
     state: Mutex<State<C>>,
 }
 
@@ -25,7 +29,8 @@ struct State<C> {
 impl<C: Send + 'static> Doorbell<C> {
     pub(super) fn new() -> Arc<Self> {
         let state = State { ready: Vec::new(), commands: Vec::new(), owner: None, ended: false };
-        Arc::new(Self { state: Mutex::new(state) })
+        // The first turn comes to be known as the owner.
+        Arc::new(Self { rung: AtomicBool::new(true), state: Mutex::new(state) })
     }
 
     /// Tells the owner something; hands it back when the owner has ended.
@@ -35,12 +40,15 @@ impl<C: Send + 'static> Doorbell<C> {
             return Err(command);
         }
         state.commands.push(command);
-        Self::wake(state);
+        self.wake(state);
         Ok(())
     }
 
-    /// Swaps the lists for the (empty) ones given, and remembers whom to wake from now on.
+    /// Swaps the lists for the (empty) ones given, if there is anything on them, and remembers whom to wake from now on.
     pub(super) fn take(&self, ready: &mut Vec<u32>, commands: &mut Vec<C>, owner: &Waker) {
+        if likely(!self.rung.swap(false, Ordering::AcqRel)) {
+            return;
+        }
         let mut state = self.lock();
         mem::swap(&mut state.ready, ready);
         mem::swap(&mut state.commands, commands);
@@ -60,10 +68,11 @@ impl<C: Send + 'static> Doorbell<C> {
     fn ring(&self, place: u32) {
         let mut state = self.lock();
         state.ready.push(place);
-        Self::wake(state);
+        self.wake(state);
     }
 
-    fn wake(state: MutexGuard<'_, State<C>>) {
+    fn wake(&self, state: MutexGuard<'_, State<C>>) {
+        self.rung.store(true, Ordering::Release);
         // Woken outside of the lock: waking may run code of the runtime.
         let owner = state.owner.clone();
         drop(state);

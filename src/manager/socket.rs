@@ -40,6 +40,11 @@ impl Socket {
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
     }
 
+    /// Whether a read may bring something, as far as is known.
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable
+    }
+
     /// Looks at what comes first, without taking it.
     pub(super) fn poll_peek(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         called(&mut self.readable, || self.stream.peek(buffer))
@@ -50,9 +55,10 @@ impl Socket {
 fn called(ready: &mut bool, mut call: impl FnMut() -> io::Result<usize>) -> Poll<io::Result<usize>> {
     while *ready {
         match call() {
+            Ok(bytes) => return Poll::Ready(Ok(bytes)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => *ready = false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return Poll::Ready(done),
+            Err(error) => return Poll::Ready(Err(error)),
         }
     }
     Poll::Pending

@@ -83,7 +83,7 @@ impl StatusDesk {
         doorbell: &Arc<Doorbell<Command>>,
         clerk: &mut Clerk,
     ) {
-        if likely(self.busy || self.askers.is_empty() && self.restricted.is_empty()) {
+        if likely(self.busy | (self.askers.is_empty() & self.restricted.is_empty())) {
             return;
         }
         self.busy = true;

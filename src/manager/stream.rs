@@ -94,6 +94,14 @@ impl Stream {
         }
     }
 
+    /// Whether another read may bring something: of TCP it is known when it will not.
+    pub(super) fn may_have_more(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.is_readable(),
+            Self::Encrypted(_) | Self::Other(_) => true,
+        }
+    }
+
     /// Whether the last read has left something behind that nobody will tell of: it has to be read in the next turn.
     pub(super) fn is_cut_short(&mut self) -> bool {
         match self {

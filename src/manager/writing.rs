@@ -100,30 +100,19 @@ impl Driver {
         self.touch(place);
     }
 
-    /// Has a connection flushed at the end of the turn.
+    /// Has a connection flushed in this turn. One that speaks JSON only at the end of it: its answers tell what became of jobs in
+    /// this step, and that is known when all has been said.
     pub(super) fn touch(&mut self, place: u32) {
         if let Some(session) = self.connections.at(place)
             && !session.touched
         {
             session.touched = true;
-            self.touched.push(place);
-        }
-    }
-
-    /// Writes the connections that got something so far, but for those that speak JSON: their answers tell what became of jobs in
-    /// this step, and that is not known yet.
-    pub(super) fn flush_first(&mut self, now: Time) {
-        let mut later = Vec::new();
-        let connections = &mut self.connections;
-        self.touched.retain(|place| {
-            let speaks_json = unlikely(connections.at(*place).is_some_and(|session| session.json.is_some()));
-            if speaks_json {
-                later.push(*place);
+            if unlikely(session.json.is_some()) {
+                self.touched_later.push(place);
+            } else {
+                self.touched.push(place);
             }
-            !speaks_json
-        });
-        self.flush_touched(now);
-        self.touched.append(&mut later);
+        }
     }
 
     /// Writes each connection that got something once.

@@ -86,7 +86,7 @@ impl Inbox {
     ) -> Result<ControlFlow<()>, WireError> {
         self.received += bytes.len() as u64;
         while !bytes.is_empty() {
-            let flow = if likely(self.fragment.is_none() && self.partial.is_empty()) {
+            let flow = if likely(self.fragment.is_none() & self.partial.is_empty()) {
                 self.receive_in_place(&mut bytes, sink)?
             } else if let Some(fragment) = self.fragment {
                 self.continue_fragment(fragment, &mut bytes, sink)?
@@ -97,7 +97,7 @@ impl Inbox {
                 return Ok(flow);
             }
         }
-        if unlikely(self.partial.is_empty() && self.partial.capacity() > 0) {
+        if unlikely(self.partial.is_empty() & (self.partial.capacity() > 0)) {
             self.partial = Vec::new();
         }
         Ok(ControlFlow::Continue(()))
@@ -208,6 +208,7 @@ impl Inbox {
     }
 
     /// A whole frame, without its length; `owner` is the buffer it lies in, if that may be kept.
+    #[inline]
     fn frame<M: WireMessage>(
         &mut self,
         frame: &[u8],

@@ -146,6 +146,7 @@ impl Outbox {
     /// Fills `slices` with what is to be written next, in order; tells how many there are, 0 only when nothing waits.
     /// Mostly it is one. What has been written is to be told to [`advance`](Self::advance); the rest comes again.
     #[must_use]
+    #[inline]
     pub fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.fragment_left == 0 {
             self.next_fragment();
@@ -157,6 +158,7 @@ impl Outbox {
     ///
     /// # Panics
     /// When they are more than waited.
+    #[inline]
     pub fn advance(&mut self, bytes: usize) {
         self.lane.advance(bytes);
         self.fragment_left = self.fragment_left.saturating_sub(bytes);

@@ -15,6 +15,7 @@ use crate::waiting::{Head, Pool, Spot};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
+use proletariat_protocol::hint::{likely, unlikely};
 use proletariat_protocol::{PeerId, Time};
 
 /// The first pause, in milliseconds; it doubles …
@@ -85,13 +86,14 @@ impl Aside {
 
     #[inline]
     pub(crate) fn forget(&mut self, execution: ExecutionKey) {
-        if !(self.parked.is_empty() && self.avoids.is_empty() && self.refused.is_empty()) {
+        if unlikely(!(self.parked.is_empty() & self.avoids.is_empty() & self.refused.is_empty())) {
             self.leave_park(execution);
             self.avoids.remove(&execution);
             self.refused.remove(&execution);
         }
     }
 
+    #[cold]
     fn leave_park(&mut self, execution: ExecutionKey) {
         match self.parked.remove(&execution).map(|parked| parked.why) {
             Some(Why::Avoiding(avoiders, head)) => {
@@ -119,7 +121,7 @@ impl Aside {
 
     /// The workers that an execution avoids now.
     pub(crate) fn avoided(&mut self, now: Time, execution: ExecutionKey) -> &[(PeerId, Time)] {
-        if self.avoids.is_empty() {
+        if likely(self.avoids.is_empty()) {
             return &[];
         }
         if let Some(list) = self.avoids.get_mut(&execution) {
@@ -231,9 +233,10 @@ impl Scheduler {
     /// whether any did.
     #[inline]
     pub(crate) fn wake_avoiding(&mut self) -> bool {
-        !self.aside.roomier.is_empty() && self.wake_some()
+        unlikely(!self.aside.roomier.is_empty()) && self.wake_some()
     }
 
+    #[cold]
     fn wake_some(&mut self) -> bool {
         let mut woken = Vec::new();
         for (avoiders, waiting) in &self.aside.avoiding {

@@ -7,6 +7,7 @@ use crate::passing::Parcel;
 use crate::records::{Assignment, Place, Run};
 use crate::run_limits;
 use crate::tables::{AssignmentKey, ExecutionKey, PeerKey};
+use proletariat_protocol::hint::unlikely;
 use proletariat_protocol::{AssignmentId, Time};
 
 impl Scheduler {
@@ -65,7 +66,7 @@ impl Scheduler {
                     payload: Parcel::of(&row.payload),
                 })
             });
-            if config.notices {
+            if unlikely(config.notices) {
                 actions.push(Action::Notice(Notice::Assign { worker: to, assignment: id, attempt }));
             }
         }
@@ -77,7 +78,7 @@ impl Scheduler {
     fn took(&mut self, worker: PeerKey, range: usize, slots: u32) {
         let Self { peers, pools, gate, .. } = self;
         let offer = peers.worker_mut(worker).expect("it has just taken them");
-        if offer.ledger.rows() > 1 {
+        if unlikely(offer.ledger.rows() > 1) {
             return self.weigh(worker);
         }
         for &(pool, spot) in &offer.posts {
@@ -106,7 +107,7 @@ impl Scheduler {
             (worker, slot, kind, state, position)
         });
         self.kinds.release(kind);
-        if !self.streams.is_empty() {
+        if unlikely(!self.streams.is_empty()) {
             self.streams.remove(&key);
         }
         let row = self.peers.worker_mut(worker).expect("a worker outlives its assignments");

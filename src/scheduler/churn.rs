@@ -7,6 +7,7 @@
 use crate::submission::OVERLOAD_RETRY;
 use core::time::Duration;
 use proletariat_protocol::Time;
+use proletariat_protocol::hint::likely;
 
 /// A client may take back what it may in so many seconds at once: a large call that is given up is no churn.
 const BURST_SECONDS: u64 = 10;
@@ -31,7 +32,7 @@ impl Churn {
 
     /// How long the client has to wait with its next jobs.
     pub(crate) fn wait(&self, now: Time, per_second: u64) -> Option<Duration> {
-        if self.owed == 0 {
+        if likely(self.owed == 0) {
             return None;
         }
         let free = BURST_SECONDS.saturating_mul(MICROS).saturating_mul(per_second);

@@ -4,6 +4,7 @@ use crate::action::{Action, Notice};
 use crate::deadlines::Deadlines;
 use crate::machine::Scheduler;
 use proletariat_protocol::Time;
+use proletariat_protocol::hint::likely;
 
 /// Not more often than this, in milliseconds.
 const APART_MILLIS: u64 = 5_000;
@@ -17,6 +18,7 @@ pub(crate) struct CleanUp {
 
 impl Scheduler {
     /// When giving memory back will be due, as things stand.
+    #[inline]
     pub(crate) fn clean_up_at(&self) -> Option<Time> {
         let finished = self.counts.finished - self.clean_up.finished_then;
         if finished == 0 || !self.is_idle() {
@@ -28,7 +30,7 @@ impl Scheduler {
     }
 
     pub(crate) fn clean_up(&mut self, now: Time) {
-        if self.clean_up_at().is_none_or(|due| due > now) {
+        if likely(self.clean_up_at().is_none_or(|due| due > now)) {
             return;
         }
         self.clean_up = CleanUp { last: now, finished_then: self.counts.finished };

@@ -11,6 +11,7 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use proletariat_protocol::Time;
+use proletariat_protocol::hint::{likely, unlikely};
 use smallvec::SmallVec;
 
 /// What came of looking for a worker.
@@ -56,7 +57,7 @@ impl Scheduler {
         loop {
             let woken = self.wake_avoiding();
             self.pass(now);
-            if !woken {
+            if likely(!woken) {
                 return;
             }
         }
@@ -79,7 +80,7 @@ impl Scheduler {
         // What was taken since may have changed what is best in a pool, unless that was found after it.
         let (mut changed, mut found) = (false, None);
         while let Some(Reverse((head, pool))) = next {
-            if !self.joins_batch(pool, head.priority()) {
+            if unlikely(!self.joins_batch(pool, head.priority())) {
                 self.place_batch(now);
                 (changed, found) = (true, None);
             }
@@ -93,7 +94,7 @@ impl Scheduler {
             } else {
                 present
             };
-            next = if heads.is_empty() {
+            next = if likely(heads.is_empty()) {
                 again
             } else {
                 heads.extend(again);
@@ -114,7 +115,7 @@ impl Scheduler {
         own: Head,
     ) -> Option<Head> {
         let mut rival = self.pools.pool(pool).next_as_urgent(own);
-        if heads.is_empty() {
+        if likely(heads.is_empty()) {
             return rival;
         }
         let mut same: SmallVec<[PoolKey; 8]> = SmallVec::new();
@@ -144,7 +145,7 @@ impl Scheduler {
             if room == 0 || !turn.goes_first(sequence) {
                 break;
             }
-            if gathers && self.aside.avoided(now, execution).is_empty() {
+            if likely(gathers && self.aside.avoided(now, execution).is_empty()) {
                 let waiting = self.lines.line(head.line()).live;
                 self.gather(now, (pool, key.priority), (room, waiting.into()), |machine, most, taken| {
                     let before = taken.len();

@@ -6,6 +6,7 @@ use crate::passing::Parcel;
 use crate::records::Place;
 use crate::tables::{ExecutionKey, JobKey, PeerKey};
 use crate::work::Caller;
+use proletariat_protocol::hint::{likely, unlikely};
 use proletariat_protocol::{ErrorCode, JobId, PeerId, Time};
 
 /// Jobs of a client that left are removed in portions, so that a million of them do not hold up the others.
@@ -35,14 +36,15 @@ impl Scheduler {
     }
 
     /// Tells the client how its job ended, whose row has gone or is about to go.
+    #[inline]
     fn answer(&mut self, Caller { client, number }: Caller, outcome: Outcome<Parcel>) {
         self.counts.finished += 1;
         let client = &self.peers[client];
-        if client.gone {
+        if unlikely(client.gone) {
             return;
         }
         let (client, job) = (client.id, JobId(number));
-        if self.config.notices {
+        if unlikely(self.config.notices) {
             let error = match outcome {
                 Outcome::Result(_) => None,
                 Outcome::Error(code, _) => Some(code),
@@ -84,9 +86,10 @@ impl Scheduler {
     }
 
     /// A row went; what hung on it goes, too.
+    #[inline]
     fn forget_job(&mut self, key: JobKey, Caller { client, number }: Caller) {
         self.peers[client].jobs.remove(number);
-        if !self.moved.is_empty() {
+        if unlikely(!self.moved.is_empty()) {
             self.moved.remove(&key);
         }
     }
@@ -139,7 +142,7 @@ impl Scheduler {
     /// Fails at once what does not want to wait and still does. While slots gather, nobody has been looked for yet: whom
     /// somebody could take takes part in the pass that follows. Tells whether any has failed.
     pub(crate) fn refuse_to_wait(&mut self, now: Time) -> bool {
-        if self.burst.no_wait.is_empty() && self.burst.until_pass.is_empty() {
+        if likely(self.burst.no_wait.is_empty() & self.burst.until_pass.is_empty()) {
             return false;
         }
         let mut failed = false;
@@ -166,6 +169,7 @@ impl Scheduler {
     }
 
     /// Removes the jobs of clients that left, a portion at a time.
+    #[cold]
     pub(crate) fn purge(&mut self, now: Time) {
         let mut portion = PURGE_JOBS;
         while portion > 0 {

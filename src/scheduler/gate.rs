@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::selector::{Random, up_to};
 use proletariat_protocol::Time;
+use proletariat_protocol::hint::{likely, unlikely};
 
 /// Counts the slots of the whole fleet and decides whether a pass may begin.
 #[derive(Debug, Default)]
@@ -34,12 +35,12 @@ impl Gate {
     /// Whether a pass may begin now.
     pub(crate) fn opens(&mut self, now: Time, config: &Config, random: &mut Random) -> bool {
         let threshold = u64::from(config.avail_threshold).min(self.offered / 2).max(1);
-        if self.full && self.free < threshold {
+        if unlikely(self.full & (self.free < threshold)) {
             // The wait begins when there are enough: a time that has passed must not wake anybody again and again.
             self.opens_at = None;
             return false;
         }
-        if config.distrib_randmax.is_zero() {
+        if likely(config.distrib_randmax.is_zero()) {
             self.full = false;
             return true;
         }

@@ -21,6 +21,7 @@ use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use proletariat_protocol::hint::unlikely;
 use proletariat_protocol::{PeerId, Time};
 use rand::SeedableRng;
 
@@ -179,14 +180,21 @@ impl Scheduler {
     #[inline]
     pub fn handle(&mut self, now: Time, event: Event<'_>) {
         match event {
-            // The most frequent by far, so its parts go from hand to hand as they are.
+            // The most frequent by far, so their parts go from hand to hand as they are.
             Event::Finished { worker, assignment, result, payload } => {
                 self.finished(now, worker, assignment, result, payload);
+            }
+            Event::Submitted { client, first, options, payloads } => {
+                if let Some(client) = self.peers.find_speaker(client) {
+                    self.submitted(now, client, first, options, payloads);
+                }
             }
             other => self.take_in(now, other),
         }
     }
 
+    /// What is rarer than jobs and their results.
+    #[cold]
     fn take_in(&mut self, now: Time, event: Event<'_>) {
         match event {
             Event::Joined(joined) => self.joined(now, joined),
@@ -208,9 +216,6 @@ impl Scheduler {
             return;
         };
         match event {
-            Event::Submitted { first, options, payloads, .. } => {
-                self.submitted(now, peer, first, options, payloads)
-            }
             Event::Aborted { first, count, .. } => {
                 // What has not been submitted yet cannot be aborted, also if it comes in the same burst.
                 let end = first.plus(count).0.min(self.peers[peer].numbering.next());
@@ -232,7 +237,8 @@ impl Scheduler {
             }
             Event::Confirmed { id, .. } => self.confirmed(peer, id),
             Event::Outbox { level, .. } => self.outbox(now, peer, level),
-            Event::Finished { .. } | Event::Joined(_) | Event::Left { .. } | Event::Draining => {}
+            Event::Submitted { .. } | Event::Finished { .. } => {}
+            Event::Joined(_) | Event::Left { .. } | Event::Draining => {}
         }
     }
 
@@ -253,20 +259,22 @@ impl Scheduler {
         assert!(actions.is_empty(), "the actions of one step are carried out before the next is decided");
         self.passing.begin();
         self.counts.bursts += 1;
-        if !self.burst.aborts.is_empty() {
+        if unlikely(!self.burst.aborts.is_empty()) {
             self.abort_all(now);
         }
-        if !self.deadlines.are_quiet(now) {
+        if unlikely(!self.deadlines.are_quiet(now)) {
             self.ring(now);
         }
-        if !self.burst.losses.is_empty() {
+        if unlikely(!self.burst.losses.is_empty()) {
             self.lose_all(now);
         }
-        self.purge(now);
+        if unlikely(self.peers.is_purging()) {
+            self.purge(now);
+        }
         self.choose_pools();
         self.weigh_all();
         self.dispatch(now);
-        if self.refuse_to_wait(now) {
+        if unlikely(self.refuse_to_wait(now)) {
             // Who shared an execution with one of them may be less urgent than it was, and have room.
             self.dispatch(now);
         }
@@ -279,8 +287,11 @@ impl Scheduler {
 
     /// When [`poll`](Self::poll) is to be called if nothing happens before.
     #[must_use]
+    #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
-        if self.peers.is_purging() || !self.burst.losses.is_empty() || !self.burst.aborts.is_empty() {
+        let left_over =
+            self.peers.is_purging() | !self.burst.losses.is_empty() | !self.burst.aborts.is_empty();
+        if unlikely(left_over) {
             return Some(Time::ZERO);
         }
         let gate = self.gate.opens_at().filter(|_| self.pools.is_dirty() && !self.draining);
@@ -299,12 +310,14 @@ impl Scheduler {
         self.assignments.len()
     }
 
+    #[cold]
     fn abort_all(&mut self, now: Time) {
         for ((peer, first), end) in self.burst.aborts.take() {
             self.abort_jobs(now, peer, first, end);
         }
     }
 
+    #[cold]
     fn lose_all(&mut self, now: Time) {
         for loss in core::mem::take(&mut self.burst.losses) {
             match loss {

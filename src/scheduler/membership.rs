@@ -14,6 +14,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use proletariat_protocol::hint::likely;
 use proletariat_protocol::limits::{KINDS_MAX, RANGES_MAX};
 use proletariat_protocol::{ErrorCode, Kinds, Offer, PeerId, Time};
 
@@ -36,6 +37,7 @@ impl Scheduler {
     }
 
     /// Ends the session of a peer that breaks the rules, as if it had left.
+    #[cold]
     pub(crate) fn expel(&mut self, _now: Time, peer: PeerKey, code: ErrorCode, message: String) {
         let id = self.peers[peer].id;
         // Connections of one process may be taken in another order than they were opened: then it is the living session
@@ -177,7 +179,7 @@ impl Scheduler {
 
     /// Workers go where they belong.
     pub(crate) fn choose_pools(&mut self) {
-        if self.burst.misplaced.is_empty() {
+        if likely(self.burst.misplaced.is_empty()) {
             return;
         }
         for peer in core::mem::take(&mut self.burst.misplaced) {

@@ -11,6 +11,7 @@ use crate::machine::Scheduler;
 use crate::records::{Assignment, Run};
 use crate::tables::{AssignmentKey, PeerKey, Slab};
 use alloc::vec::Vec;
+use proletariat_protocol::hint::unlikely;
 use proletariat_protocol::{AssignmentId, PeerId, Time};
 
 /// A start that is not reported for so long after the last byte left is not believed in any more, in milliseconds.
@@ -34,7 +35,7 @@ impl Leaving {
             self.ids.clear();
             self.burst = burst;
         }
-        if self.ids.len() >= self.sift_at {
+        if unlikely(self.ids.len() >= self.sift_at) {
             self.ids.retain(|id| assignments.get(key_of(*id)).is_some_and(|row| row.id == *id));
             self.sift_at = (2 * self.ids.len()).max(SIFT_MIN);
         }

@@ -9,6 +9,7 @@ use crate::received::Received;
 use crate::tables::Stored;
 use alloc::vec::Vec;
 use core::mem;
+use proletariat_protocol::hint::unlikely;
 use proletariat_protocol::{ErrorCode, Payload};
 
 /// Names the bytes that an action speaks of: [`Scheduler::bytes`] shows them, [`Scheduler::payload`] gives them, until the next
@@ -77,11 +78,14 @@ const KEEP_BYTES: usize = 64 * 1024;
 const KEEP_ENTRIES: usize = 1_024;
 
 impl Bytes {
+    #[inline]
     fn clear(&mut self) {
         self.copied.clear();
         self.owned.clear();
-        self.copied.shrink_to(KEEP_BYTES);
-        self.owned.shrink_to(KEEP_ENTRIES);
+        if unlikely((self.copied.capacity() > KEEP_BYTES) | (self.owned.capacity() > KEEP_ENTRIES)) {
+            self.copied.shrink_to(KEEP_BYTES);
+            self.owned.shrink_to(KEEP_ENTRIES);
+        }
     }
 }
 
@@ -115,6 +119,7 @@ impl Passing {
     }
 
     /// The actions have been carried out.
+    #[inline]
     pub(crate) fn settle(&mut self) {
         self.said.clear();
     }
@@ -126,6 +131,7 @@ impl Scheduler {
     /// # Panics
     /// When the parcel is of an earlier step, or of one that was [settled](Self::settle).
     #[must_use]
+    #[inline]
     pub fn bytes(&self, parcel: Parcel) -> &[u8] {
         let (said, number) = (&self.passing.said, parcel.which);
         match parcel.kind {

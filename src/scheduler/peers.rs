@@ -113,6 +113,7 @@ impl Peers {
     }
 
     /// The same, for somebody who speaks.
+    #[inline]
     pub(crate) fn find_speaker(&mut self, peer: PeerId) -> Option<PeerKey> {
         match self.speaker {
             Some((id, key)) if id == peer => Some(key),

@@ -25,6 +25,7 @@ impl Scheduler {
     }
 
     /// The line of a key, made if need be.
+    #[inline]
     pub(crate) fn line(&mut self, key: LineKey) -> FifoKey {
         if let Some(line) = self.lines.find(key) {
             return line;
@@ -112,6 +113,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     pub(crate) fn close_line(&mut self, line: FifoKey, force: bool) {
         if let Some(key) = self.lines.close_if_idle(line, force) {
             self.kinds.release(key.kind);
@@ -207,6 +209,7 @@ impl Scheduler {
 }
 
 /// The sequence of an entry of a line, unless it is void.
+#[inline]
 pub(crate) fn stands(
     work: &Work,
     similar: &Similar,

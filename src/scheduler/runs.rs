@@ -8,6 +8,7 @@ use crate::received::Received;
 use crate::records::{Place, Run};
 use crate::run_limits::run_end;
 use crate::tables::{AssignmentKey, ExecutionKey, JobKey, PeerKey};
+use proletariat_protocol::hint::unlikely;
 use proletariat_protocol::{AssignmentId, ErrorCode, HandBackReason, Payload, PeerId, Time, WorkResult};
 
 /// Starts are reported up to 100 ms late, so the manager's idea of a run's end may be later than the worker's by this.
@@ -33,7 +34,7 @@ impl Scheduler {
         };
         row.unfit_in_row = 0;
         row.unfit_pause_ms = 0;
-        if !row.pauses.is_empty() {
+        if unlikely(!row.pauses.is_empty()) {
             self.forget_backoff(worker);
         }
     }
@@ -49,6 +50,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     pub(crate) fn finished(
         &mut self,
         now: Time,
@@ -67,7 +69,7 @@ impl Scheduler {
         let Some(execution) = execution else {
             return self.stop_confirmed(key);
         };
-        if result == WorkResult::RunTimeout {
+        if unlikely(result == WorkResult::RunTimeout) {
             return self.run_over(now, key, execution);
         }
         self.release(key);

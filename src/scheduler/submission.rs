@@ -10,8 +10,10 @@ use crate::waiting::LineKey;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::hint::cold_path;
 use core::num::NonZeroU64;
 use core::time::Duration;
+use proletariat_protocol::hint::unlikely;
 use proletariat_protocol::limits::CLOCK_MILLIS_MAX;
 use proletariat_protocol::{ErrorCode, JobId, JobOptions, Time};
 
@@ -41,17 +43,19 @@ impl Scheduler {
             Some(Taken::Next) => {}
             Some(Taken::Missing) => self.burst.aborts.leave_out(client, first.0, first.plus(count).0),
             None => {
+                cold_path();
                 let message =
                     format!("{count} jobs from {first} on: a number is used once, and there are few gaps");
                 return self.expel(now, client, ErrorCode::Protocol, message);
             }
         }
         if let Err(refusal) = self.check(now, client, options, &payloads) {
+            cold_path();
             let Refusal { code, message, retry_after } = refusal;
             let client = self.peers[client].id;
             return self.actions.push(Action::Refuse { client, first, count, code, message, retry_after });
         }
-        if self.config.notices {
+        if unlikely(self.config.notices) {
             let client = self.peers[client].id;
             self.notice(|| Notice::Receive { client, first, count });
         }
@@ -76,17 +80,18 @@ impl Scheduler {
         payloads: &Payloads<'_>,
     ) -> Result<(), Refusal> {
         let clocks = [options.timeout_ms, options.assign_timeout_ms, options.run_timeout_ms];
-        if clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX) {
+        if unlikely(clocks.iter().any(|clock| *clock > CLOCK_MILLIS_MAX)) {
             let message = String::from("a clock is longer than 30 days");
             return Err(Refusal { code: ErrorCode::Protocol, message, retry_after: Duration::ZERO });
         }
         if let Some(bytes) = payloads.lengths().find(|bytes| *bytes > self.config.payload_bytes_max) {
+            cold_path();
             let message =
                 format!("a payload of {bytes} bytes: max_payload is {}", self.config.payload_bytes_max);
             return Err(Refusal { code: ErrorCode::TooLarge, message, retry_after: Duration::ZERO });
         }
         let retry_after = |wait| if options.no_wait { Duration::ZERO } else { wait };
-        if self.draining {
+        if unlikely(self.draining) {
             let message = String::from(ErrorCode::Shutdown.advice());
             return Err(Refusal {
                 code: ErrorCode::Shutdown,
@@ -99,6 +104,7 @@ impl Scheduler {
         let bytes = payloads.bytes() as u64 + (payloads.len() * beside) as u64;
         match self.reached_bound(now, client, payloads.len() as u64, bytes) {
             Some((message, wait)) => {
+                cold_path();
                 Err(Refusal { code: ErrorCode::Overload, message, retry_after: retry_after(wait) })
             }
             None => Ok(()),
@@ -116,13 +122,14 @@ impl Scheduler {
     ) -> Option<(String, Duration)> {
         let aborts_max = self.config.aborts_per_second_max;
         if let Some(wait) = self.peers[client].churn.wait(now, aborts_max) {
+            cold_path();
             return Some((format!("max_aborts_per_second ({aborts_max}) is reached"), wait));
         }
         self.reached_room(client, count, bytes).map(|message| (message, OVERLOAD_RETRY))
     }
 
     fn reached_room(&self, client: PeerKey, count: u64, bytes: u64) -> Option<String> {
-        let over = |held: u64, more: u64, bound: u64| bound > 0 && held + more > bound;
+        let over = |held: u64, more: u64, bound: u64| unlikely((bound > 0) & (held + more > bound));
         let Config { queued_jobs_max, queued_jobs_per_client_max, queued_bytes_max, .. } = self.config;
         let Config { open_jobs_max, open_bytes_max, .. } = self.config;
         if over(self.counts.queued_jobs, count, queued_jobs_max) {

@@ -2,6 +2,7 @@
 
 use proletariat_protocol::Payload;
 use std::collections::BTreeMap;
+use std::hint::cold_path;
 
 /// The whole of what was said, by the message that the scheduler passes on. It holds for one turn, in which the scheduler delivers
 /// what it was told. The message is known by where it lies: it is held here, so nothing else can lie there.
@@ -19,7 +20,10 @@ impl Failures {
 
     /// The turn is over.
     pub(in crate::manager) fn clear(&mut self) {
-        self.0.clear();
+        if !self.0.is_empty() {
+            cold_path();
+            self.0.clear();
+        }
     }
 }
 

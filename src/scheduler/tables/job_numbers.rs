@@ -8,6 +8,7 @@ use super::JobKey;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use prefetch_index::prefetch_index;
+use proletariat_protocol::hint::{likely, unlikely};
 
 const PAGE: u64 = 256;
 const BOOK: u64 = 64;
@@ -71,12 +72,13 @@ impl JobNumbers {
         self.live
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, number: u64, key: JobKey) {
         let at = number / PAGE;
-        if at > self.newest_page {
+        if unlikely(at > self.newest_page) {
             self.turn_to(at);
         }
-        let book = if at / BOOK == self.newest_page / BOOK {
+        let book = if likely(at / BOOK == self.newest_page / BOOK) {
             self.newest.get_or_insert_with(Book::new)
         } else {
             self.older.entry(at / BOOK).or_insert_with(Book::new)
@@ -112,6 +114,7 @@ impl JobNumbers {
         }
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, number: u64) {
         let at = number / PAGE;
         let is_newest = at / BOOK == self.newest_page / BOOK;
@@ -123,7 +126,7 @@ impl JobNumbers {
         *key = JobKey::NONE;
         page.live -= 1;
         self.live -= 1;
-        if page.live == 0 && at != self.newest_page {
+        if unlikely((page.live == 0) & (at != self.newest_page)) {
             *place = None;
             if !is_newest && self.older.get(&(at / BOOK)).is_some_and(Book::is_empty) {
                 self.older.remove(&(at / BOOK));

@@ -4,6 +4,7 @@
 //! the way. So numbers may be missing for a while: each of them comes once, and there are never many gaps.
 
 use alloc::collections::BTreeMap;
+use proletariat_protocol::hint::{likely, unlikely};
 use proletariat_protocol::limits::FRAGMENT_STREAMS_MAX;
 
 /// How numbers that have come stand to those before them.
@@ -29,8 +30,8 @@ impl Numbering {
     /// gaps than messages can be under way.
     pub(crate) fn take(&mut self, first: u64, count: u64) -> Option<Taken> {
         let end = first.checked_add(count).filter(|end| *end > first)?;
-        if first >= self.next {
-            if first > self.next {
+        if likely(first >= self.next) {
+            if unlikely(first > self.next) {
                 if self.missing.len() >= FRAGMENT_STREAMS_MAX {
                     return None;
                 }

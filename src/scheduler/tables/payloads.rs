@@ -9,6 +9,7 @@ use crate::received::Payloads;
 use alloc::vec::Vec;
 use prefetch_index::prefetch_index;
 use proletariat_protocol::Payload;
+use proletariat_protocol::hint::unlikely;
 
 /// Payloads up to this size are copied, in bytes.
 const SMALL_BYTES_MAX: usize = 1_024;
@@ -88,6 +89,7 @@ impl PayloadStore {
     }
 
     /// Keeps a payload, which is one of these.
+    #[inline]
     pub(crate) fn store(&mut self, payload: &[u8], of: &Payloads<'_>) -> Stored {
         let bytes = u32::try_from(payload.len()).expect("payloads are below 4 GiB");
         self.bytes += u64::from(bytes);
@@ -102,6 +104,7 @@ impl PayloadStore {
     }
 
     /// The payload that is so long, and in this place.
+    #[inline]
     pub(crate) fn bytes_at(&self, bytes: u32, place: u32) -> &[u8] {
         match bytes as usize {
             0 => &[],
@@ -131,6 +134,7 @@ impl PayloadStore {
 
     /// Nobody needs it any more.
     #[allow(clippy::needless_pass_by_value, reason = "it ends here")]
+    #[inline]
     pub(crate) fn discard(&mut self, stored: Stored) {
         self.bytes -= u64::from(stored.bytes);
         match stored.len() {
@@ -180,7 +184,7 @@ impl Places {
         };
         chunk.bytes[place * size..][..payload.len()].copy_from_slice(payload);
         chunk.live += 1;
-        if chunk.live == self.most {
+        if unlikely(chunk.live == self.most) {
             chunk.listed = false;
             self.with_room.pop();
         }
@@ -206,13 +210,13 @@ impl Places {
         let (at, place) = chunk_and_place(place);
         let chunk = &mut self.chunks[at];
         chunk.live -= 1;
-        if chunk.live == 0 && at > 0 {
+        if unlikely((chunk.live == 0) & (at > 0)) {
             chunk.bytes = Vec::new();
             chunk.free = Vec::new();
         } else {
             chunk.free.push(u16::try_from(place).expect("a number of 15 bits"));
         }
-        if !chunk.listed {
+        if unlikely(!chunk.listed) {
             chunk.listed = true;
             self.with_room.push(u32::try_from(at).expect("fewer chunks than places"));
         }

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use prefetch_index::prefetch_index;
+use proletariat_protocol::hint::unlikely;
 
 const CHUNK_ROWS: usize = 8_192;
 
@@ -70,7 +71,7 @@ impl<K: Key, T> Slab<K, T> {
         }
         chunk.live += 1;
         self.live += 1;
-        if chunk.live == CHUNK_ROWS {
+        if unlikely(chunk.live == CHUNK_ROWS) {
             chunk.listed = false;
             self.with_room.pop();
         }
@@ -139,13 +140,13 @@ impl<K: Key, T> Slab<K, T> {
         let chunk = &mut self.chunks[at];
         chunk.live -= 1;
         self.live -= 1;
-        if chunk.live == 0 && at > 0 {
+        if unlikely((chunk.live == 0) & (at > 0)) {
             chunk.rows = Vec::new();
             chunk.free = Vec::new();
         } else {
             chunk.free.push(u16::try_from(index % CHUNK_ROWS).expect("below the size of a chunk"));
         }
-        if !chunk.listed {
+        if unlikely(!chunk.listed) {
             chunk.listed = true;
             self.with_room.push(u32::try_from(at).expect("fewer chunks than rows"));
         }

@@ -125,6 +125,7 @@ impl Classes {
     }
 
     /// What a worker could still take in each of its ranges; tells whether that is more than before in any.
+    #[inline]
     pub(crate) fn weigh(&mut self, spot: Spot, weights: &[u32]) -> bool {
         let class = self.rows[spot.class as usize].as_mut().expect("a class lives as long as its workers");
         let mut more = false;
@@ -173,6 +174,7 @@ impl Classes {
     }
 
     /// What all of them could still take at a priority.
+    #[inline]
     pub(crate) fn total(&self, priority: u32) -> u64 {
         if let (&[class], None) = (&self.loose[..], &self.index) {
             return self.class(class).tree(priority).total();

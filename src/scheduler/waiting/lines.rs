@@ -10,6 +10,8 @@ use super::pool::Head;
 use crate::tables::{ExecutionKey, FifoKey, KindKey, NO_KIND, PeerKey, Slab};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::hint::cold_path;
+use proletariat_protocol::hint::{likely, unlikely};
 
 /// A line with fewer void entries is not worth sifting.
 const SIFT_MIN: u32 = 64;
@@ -46,12 +48,12 @@ pub(crate) struct Line {
 impl Line {
     /// Only void entries are left, if any: they go.
     fn clear(&mut self) {
-        if self.void > 0 {
+        if unlikely(self.void > 0) {
             self.fresh.clear();
             self.returned.clear();
             self.void = 0;
         }
-        if self.fresh.capacity() > KEEP_ENTRIES {
+        if unlikely(self.fresh.capacity() > KEEP_ENTRIES) {
             self.fresh = VecDeque::new();
         }
     }
@@ -179,6 +181,7 @@ impl Lines {
             if let Some(sequence) = stands(entry) {
                 break Some((sequence, entry.0));
             }
+            cold_path();
             row.fresh.pop_front();
             row.void -= 1;
         };
@@ -186,6 +189,7 @@ impl Lines {
             let Some((&sequence, &entry)) = row.returned.first_key_value() else {
                 break None;
             };
+            cold_path();
             if stands(entry).is_some() {
                 break Some((sequence, entry.0));
             }
@@ -237,7 +241,7 @@ impl Lines {
         taken: &mut Vec<ExecutionKey>,
     ) {
         while taken.len() < most {
-            if !self.rows[line].returned.is_empty() {
+            if unlikely(!self.rows[line].returned.is_empty()) {
                 // Some have come back to their places: which is first is found one by one.
                 let Some((sequence, execution)) = self.first(line, &stands) else { return };
                 if !goes(sequence, execution) {
@@ -272,7 +276,7 @@ impl Lines {
     /// Forgets a line if it is empty and there are many such; tells its key then.
     pub(crate) fn close_if_idle(&mut self, line: FifoKey, force: bool) -> Option<LineKey> {
         let row = &self.rows[line];
-        if row.live > 0 || !(force || self.idle > IDLE_LINES_MAX) {
+        if likely((row.live > 0) | !(force | (self.idle > IDLE_LINES_MAX))) {
             return None;
         }
         let key = row.key;

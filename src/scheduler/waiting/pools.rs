@@ -11,6 +11,7 @@ use super::pool::{Head, Pool};
 use crate::tables::{KindKey, NO_KIND, PoolKey, Slab};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use proletariat_protocol::hint::likely;
 use smallvec::{SmallVec, smallvec};
 
 /// So many pools may serve a kind before further sets of kinds are taken apart.
@@ -62,6 +63,7 @@ impl Pools {
     }
 
     /// The pools that take a kind.
+    #[inline]
     pub(crate) fn serving(&self, kind: KindKey) -> Serving {
         let mut serving = Serving::new();
         if kind != NO_KIND
@@ -162,6 +164,7 @@ impl Pools {
     }
 
     /// Something may be dispatched here.
+    #[inline]
     fn mark(&mut self, pool: PoolKey) {
         let row = &mut self.rows[pool];
         if !row.dirty {
@@ -204,7 +207,7 @@ impl Pools {
 
     /// The pools in which something may be dispatched, each once; they count as clean from now on.
     pub(crate) fn take_dirty(&mut self) -> Dirty {
-        if self.dirty.is_empty() {
+        if likely(self.dirty.is_empty()) {
             return Dirty::new();
         }
         let mut dirty = core::mem::take(&mut self.dirty);
