@@ -10,7 +10,7 @@ use crate::signals::{Reload, Signals};
 use crate::terminal::ended;
 use clap::{Args, Parser, ValueEnum};
 use proletariat::Manager;
-use proletariat::manager::{Builder, Error};
+use proletariat::manager::{Builder, BusyPolling, Error};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -100,9 +100,10 @@ struct DispatchOptions {
     /// Refuse the JSON dialect
     #[arg(long)]
     no_json: bool,
-    /// Sleep at once when there is nothing to do, instead of looking for up to 50 µs while news come that soon
-    #[arg(long)]
-    no_busy_poll: bool,
+    /// Look for news for up to 50 µs before falling asleep, while they come that soon; auto: where that takes no more
+    /// processor time than to be woken
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    busy_poll: When,
 }
 
 /// Everything has a bound.
@@ -175,6 +176,27 @@ enum SelectorName {
 impl SelectorName {
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// When to look for news before falling asleep.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum When {
+    /// Where that takes no more processor time than to be woken
+    Auto,
+    /// Whatever it costs: the least latency
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<When> for BusyPolling {
+    fn from(when: When) -> Self {
+        match when {
+            When::Auto => Self::Auto,
+            When::Always => Self::Always,
+            When::Never => Self::Never,
+        }
     }
 }
 
@@ -292,7 +314,7 @@ impl DispatchOptions {
             .heartbeat(self.heartbeat)
             .heartbeat_timeout(self.heartbeat_timeout)
             .no_json(self.no_json)
-            .no_busy_poll(self.no_busy_poll)
+            .busy_poll(self.busy_poll.into())
             .selector_name(&self.selector.name())
             .map_err(cannot_start)
     }
@@ -355,13 +377,19 @@ mod tests {
     }
 
     #[test]
-    fn it_sleeps_at_once_if_told_to() {
-        for (words, sleeps) in [(vec!["manager"], false), (vec!["manager", "--no-busy-poll"], true)] {
+    fn it_looks_and_sleeps_as_told() {
+        let told = |when: &'static str| vec!["manager", "--busy-poll", when];
+        for (words, when) in [
+            (vec!["manager"], "Auto"),
+            (told("auto"), "Auto"),
+            (told("always"), "Always"),
+            (told("never"), "Never"),
+        ] {
             let arguments = words.into_iter().map(Into::into).collect();
             let surroundings = Surroundings { arguments, ..Surroundings::default() };
             let parsed = parse::<ManagerOptions>(&surroundings).expect("good options");
             let builder = format!("{:?}", builder(&parsed).expect("good settings"));
-            assert!(builder.contains(&format!("no_busy_poll: {sleeps},")), "{builder}");
+            assert!(builder.contains(&format!("busy_poll: {when},")), "{builder}");
         }
     }
 

@@ -112,7 +112,7 @@ mod tests {
         assert_help_names::<manager::ManagerOptions>(
             "--host --port --config --color --debug --port-file --avail-threshold --distrib-randmax \
              --cleanup-reqs --cleanup-checkint --sacred-guarantees --hold-similar-work --selector --max-attempts \
-             --heartbeat --heartbeat-timeout --no-json --no-busy-poll --insecure --classic --drain-timeout --max-connections \
+             --heartbeat --heartbeat-timeout --no-json --busy-poll --insecure --classic --drain-timeout --max-connections \
              --max-connections-per-address --handshake-timeout --frame-timeout --max-payload --max-queued-jobs \
              --max-queued-jobs-per-client --max-queued-bytes --outbox-pause-bytes --outbox-stall \
              --max-outbox-bytes --max-outboxes-bytes --max-incomplete-bytes --max-open-jobs --max-open-bytes \

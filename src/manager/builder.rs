@@ -1,7 +1,7 @@
 //! How a manager is set up and started.
 
 use super::accept::{self, Acceptor};
-use super::busy_poll::BusyPoll;
+use super::busy_poll::{BusyPoll, BusyPolling};
 use super::config::Config;
 use super::driver::Driver;
 use super::error::Error;
@@ -137,8 +137,8 @@ impl Builder {
         heartbeat_timeout: Duration => heartbeat_timeout;
         /// Refuse the JSON dialect.
         no_json: bool => no_json;
-        /// Sleep at once whenever there is nothing to do, see [`Config::no_busy_poll`].
-        no_busy_poll: bool => no_busy_poll;
+        /// Whether to look for news for a moment before falling asleep, see [`BusyPolling`].
+        busy_poll: BusyPolling => busy_poll;
         /// Allow an address that is not loopback, also without tokens and TLS.
         insecure: bool => insecure;
         /// Most connections at a time.
@@ -215,7 +215,7 @@ fn run(
     notices: Notices,
     started: &std::sync::mpsc::SyncSender<Result<SocketAddr, Error>>,
 ) {
-    let poller = match Poller::new(BusyPoll::new(!builder.config.no_busy_poll)) {
+    let poller = match Poller::new(BusyPoll::new(builder.config.busy_poll)) {
         Ok(poller) => poller,
         Err(error) => return report(started, Err(Error::Thread(error))),
     };

@@ -1,6 +1,7 @@
 //! Everything that the owner of a manager decides, and every bound that a peer may meet.
 
 use super::accept::REFUSALS_AT_A_TIME;
+use super::busy_poll::BusyPolling;
 use super::error::Error;
 use crate::security::{ServerTls, Tokens};
 use proletariat_protocol::limits;
@@ -27,9 +28,9 @@ pub struct Config {
     pub heartbeat_timeout: Duration,
     /// Refuse the JSON dialect, which is refused with tokens and with TLS in any case. Peers then have to speak from the start, see [`handshake_timeout`](Self::handshake_timeout).
     pub no_json: bool,
-    /// Sleep at once whenever there is nothing to do. Without it the manager keeps looking for 50 µs first, but only while news
-    /// have been coming so soon: what wakes a sleeping thread takes longer than all that the manager does for a job.
-    pub no_busy_poll: bool,
+    /// Whether to look for news for up to 50 µs before falling asleep, while they have been coming so soon: what wakes a
+    /// sleeping thread takes longer than all that the manager does for a job.
+    pub busy_poll: BusyPolling,
     /// Who may come in; `None`: everybody. With tokens the JSON dialect, which has none, is refused.
     pub tokens: Option<Tokens>,
     /// Speak TLS and nothing else; `None`: no TLS.
@@ -65,7 +66,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(15),
             no_json: false,
-            no_busy_poll: false,
+            busy_poll: BusyPolling::Auto,
             tokens: None,
             tls: None,
             insecure: false,

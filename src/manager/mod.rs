@@ -42,6 +42,7 @@ mod translate;
 mod writing;
 
 pub use builder::Builder;
+pub use busy_poll::BusyPolling;
 pub use config::Config;
 pub use error::Error;
 pub use events::{Events, Notice, Watched};

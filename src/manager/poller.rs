@@ -68,7 +68,7 @@ impl Poller {
             self.sleep(time - busy)?;
         }
         let end = clock.now();
-        self.busy_poll.waited(end.since(begin));
+        self.busy_poll.waited(end.since(begin), processor_time);
         Ok(end)
     }
 
@@ -124,6 +124,13 @@ impl Poller {
     }
 }
 
+/// What the thread that asks has had of a processor.
+#[cold]
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -140,12 +147,13 @@ impl Wake for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use super::super::busy_poll::BusyPolling;
     use super::*;
     use std::time::Instant;
 
     #[test]
     fn who_is_woken_before_the_wait_does_not_wait() {
-        let mut poller = Poller::new(BusyPoll::new(true)).unwrap();
+        let mut poller = Poller::new(BusyPoll::new(BusyPolling::Always)).unwrap();
         let clock = Clock::start();
         poller.waker().wake();
         assert!(poller.wait(clock, None).unwrap() < Time::from_millis(60_000));
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn news_that_find_no_room_come_with_the_next_look() {
-        let mut poller = Poller::new(BusyPoll::new(true)).unwrap();
+        let mut poller = Poller::new(BusyPoll::new(BusyPolling::Always)).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let connect = |_| mio::net::TcpStream::from_std(std::net::TcpStream::connect(address).unwrap());
@@ -174,7 +182,7 @@ mod tests {
 
     #[test]
     fn who_looks_keeps_to_the_time_too() {
-        let mut poller = Poller::new(BusyPoll::new(true)).unwrap();
+        let mut poller = Poller::new(BusyPoll::new(BusyPolling::Always)).unwrap();
         let clock = Clock::start();
         for time in [0, 0, 0, 0, 5_000, 10, 5_000] {
             let until = clock.now() + Duration::from_micros(time);
@@ -185,13 +193,13 @@ mod tests {
 
     #[test]
     fn no_alarm_is_lost() {
-        for looks in [false, true] {
-            alarms_from_another_thread(looks);
+        for when in [BusyPolling::Never, BusyPolling::Auto, BusyPolling::Always] {
+            alarms_from_another_thread(when);
         }
     }
 
-    fn alarms_from_another_thread(looks: bool) {
-        let mut poller = Poller::new(BusyPoll::new(looks)).unwrap();
+    fn alarms_from_another_thread(when: BusyPolling) {
+        let mut poller = Poller::new(BusyPoll::new(when)).unwrap();
         let (waker, rounds) = (poller.waker(), 20_000);
         let (done, turns) = std::sync::mpsc::channel();
         let other = thread::spawn(move || {

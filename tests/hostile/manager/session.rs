@@ -5,7 +5,7 @@
 use super::wire::{Wire, wire};
 use crate::hostile::input::Input;
 use crate::manager::accept::Acceptor;
-use crate::manager::busy_poll::BusyPoll;
+use crate::manager::busy_poll::{BusyPoll, BusyPolling};
 use crate::manager::config::Config;
 use crate::manager::driver::Driver;
 use crate::manager::events::{Events, Notices};
@@ -122,7 +122,7 @@ fn config(settings: u8) -> Config {
 impl House {
     fn new(settings: u8, listener: std::net::TcpListener) -> Self {
         let (doorbell, notices) = (Doorbell::new(), Notices::new());
-        let poller = Poller::new(BusyPoll::new(false)).expect("descriptors");
+        let poller = Poller::new(BusyPoll::new(BusyPolling::Never)).expect("descriptors");
         let listener = mio::net::TcpListener::from_std(listener);
         let acceptor = Acceptor::new(listener, poller.registry()).expect("a socket has an address");
         let events = (settings >= 0x80).then(|| {
