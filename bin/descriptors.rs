@@ -36,7 +36,7 @@ fn check(limit: Option<u64>, option: &str, processes: u32, each: u64) -> Result<
     let Some(limit) = limit.filter(|limit| *limit < needed) else { return Ok(()) };
     let most = limit.saturating_sub(OWN) / each;
     Err(Failure::usage(format!(
-        "{option} {processes} may need {needed} file descriptors, {each} for each process, and the hard limit is {limit}: \
+        "{option} {processes} may need {needed} file descriptors, {each} for each process, and the limit is {limit}: \
          raise it (ulimit -n {needed}, as root), or give {option} {most} at most"
     )))
 }

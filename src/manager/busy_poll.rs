@@ -54,10 +54,12 @@ struct Trials {
     trying: bool,
     /// Measurements of the cheaper one before the next trial.
     rest: u32,
-    /// What sleeping and looking have cost of late, each; zero if it has not been measured.
+    /// What a piece of news has cost of late by sleeping and by looking; zero if it has not been measured.
     costs: [Duration; 2],
     /// Waits since the last reading of the clock; none, if no measurement has begun.
     waits: u32,
+    /// News since then: who sleeps meets several at once where who looks takes each by itself.
+    news: u32,
     /// That reading: processor time of the thread.
     since: Duration,
 }
@@ -78,11 +80,11 @@ impl BusyPoll {
         if looks & self.pays() { LOOK } else { Duration::ZERO }
     }
 
-    /// A wait took so long; the processor time of the thread is asked for now and then.
-    pub(super) fn waited(&mut self, time: Duration, processor_time: impl FnOnce() -> Duration) {
+    /// A wait took so long, and brought news of so many sockets; the processor time of the thread is asked for now and then.
+    pub(super) fn waited(&mut self, time: Duration, news: u32, processor_time: impl FnOnce() -> Duration) {
         self.short = self.short << 1 | u8::from(time < SHORT);
         if self.when == BusyPolling::Auto {
-            self.trials.waited(self.pays(), processor_time);
+            self.trials.waited(self.pays(), news, processor_time);
         }
     }
 
@@ -100,6 +102,7 @@ impl Trials {
             rest: 1,
             costs: [Duration::ZERO; 2],
             waits: 0,
+            news: 0,
             since: Duration::ZERO,
         }
     }
@@ -109,20 +112,21 @@ impl Trials {
     }
 
     /// One more wait; one for which the ways do not differ ends what is being measured.
-    fn waited(&mut self, differ: bool, processor_time: impl FnOnce() -> Duration) {
+    fn waited(&mut self, differ: bool, news: u32, processor_time: impl FnOnce() -> Duration) {
         if !differ {
             self.waits = 0;
             return;
         }
+        self.news = self.news.saturating_add(news);
         if self.waits > 0 && self.waits < MEASURED_WAITS {
             self.waits += 1;
             return;
         }
         let now = processor_time();
         if self.waits == MEASURED_WAITS {
-            self.measured(now.saturating_sub(self.since));
+            self.measured(now.saturating_sub(self.since) / self.news.max(1));
         }
-        (self.waits, self.since) = (1, now);
+        (self.waits, self.news, self.since) = (1, 0, now);
     }
 
     fn measured(&mut self, cost: Duration) {
@@ -155,7 +159,7 @@ mod tests {
     fn after(when: BusyPolling, micros: impl IntoIterator<Item = u64>) -> Duration {
         let mut busy_poll = BusyPoll::new(when);
         let waits = micros.into_iter().map(Duration::from_micros);
-        waits.for_each(|time| busy_poll.waited(time, || Duration::ZERO));
+        waits.for_each(|time| busy_poll.waited(time, 1, || Duration::ZERO));
         busy_poll.time()
     }
 
@@ -178,13 +182,18 @@ mod tests {
 
     /// The share of waits with a look, of so many short ones, where a look costs so much more or less than a sleep.
     fn looks(waits: u32, sleep: u64, look: impl Fn(u32) -> u64) -> f64 {
+        looks_for(waits, sleep, look, |_| 1)
+    }
+
+    /// The same where a sleep and a look bring so many news.
+    fn looks_for(waits: u32, sleep: u64, look: impl Fn(u32) -> u64, news: impl Fn(bool) -> u32) -> f64 {
         let mut busy_poll = BusyPoll::new(BusyPolling::Auto);
         let (mut cost, mut looks) = (0, 0);
         for wait in 0..waits {
             let looked = !busy_poll.time().is_zero();
             looks += u32::from(looked);
             cost += if looked { look(wait) } else { sleep };
-            busy_poll.waited(Duration::from_micros(40), || Duration::from_micros(cost));
+            busy_poll.waited(Duration::from_micros(40), news(looked), || Duration::from_micros(cost));
         }
         f64::from(looks) / f64::from(waits)
     }
@@ -195,6 +204,11 @@ mod tests {
         assert!(looks(100_000, 25, |_| 25) > 0.9, "where there is no difference it looks");
         assert!(looks(100_000, 25, |_| 30) < 0.1);
         assert!(looks(100_000, 25, |_| 30) > 0.01, "it is tried now and then");
+    }
+
+    #[test]
+    fn what_counts_is_the_cost_of_the_news() {
+        assert!(looks_for(100_000, 25, |_| 20, |looks| if looks { 1 } else { 3 }) < 0.1);
     }
 
     #[test]
@@ -219,7 +233,7 @@ mod tests {
         for wait in 0..100_000_u64 {
             // Never so many short ones in a row as are measured.
             let micros = if wait % 30 < 8 { 5_000 } else { 40 };
-            busy_poll.waited(Duration::from_micros(micros), || {
+            busy_poll.waited(Duration::from_micros(micros), 1, || {
                 readings += 1;
                 Duration::from_micros(readings * 1_000)
             });

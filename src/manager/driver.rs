@@ -41,6 +41,8 @@ const CATCH_UP_TURNS: u32 = 32;
 /// A turn that has brought so many bytes has much to do, some jobs or results: the sockets are looked at once more before
 /// anything is decided.
 const MUCH_BYTES: usize = 512;
+/// A turn in which the scheduler wants no more than this has little to do.
+const FEW_ACTIONS: usize = 4;
 /// A turn that has brought so many bytes takes no more of a crowd. What it takes in, decides and puts out passes through the
 /// memory nearest to the processor if it is not much: a job among 2,000 workers took half as much time again when a turn took
 /// in whatever there was.
@@ -81,6 +83,10 @@ pub(super) struct Driver {
     pub(super) again: bool,
     /// What came in with this turn.
     pub(super) bytes_read: usize,
+    /// How much the scheduler wanted in this turn.
+    decided: usize,
+    /// Whether this turn did something beside jobs, which may have taken long.
+    detoured: bool,
     ready: Vec<u32>,
     /// Sockets that have news.
     news: Vec<u32>,
@@ -140,6 +146,8 @@ impl Driver {
             unfinished: Vec::new(),
             again: false,
             bytes_read: 0,
+            decided: 0,
+            detoured: false,
             ready: Vec::new(),
             news: Vec::new(),
             commands: Vec::new(),
@@ -159,11 +167,20 @@ impl Driver {
         let mut cx = Context::from_waker(&waker);
         let mut now = self.clock.now();
         while self.turn(now, &mut cx).is_pending() {
-            now = self.poller.wait(self.clock, self.next_turn).expect("a poll of our own takes each wait");
+            let begin = if self.was_short() { now } else { self.clock.now() };
+            now = self
+                .poller
+                .wait(self.clock, begin, self.next_turn)
+                .expect("a poll of our own takes each wait");
             self.take_news();
         }
         // Nobody is left who could answer: those who wait are told by the end of their channels.
         drop(self.doorbell.end());
+    }
+
+    /// Whether the last turn took some microseconds, so that the clock need not be read again.
+    fn was_short(&self) -> bool {
+        !self.detoured & (self.bytes_read < MUCH_BYTES) & (self.decided <= FEW_ACTIONS)
     }
 
     /// Notes which sockets have news.
@@ -182,6 +199,7 @@ impl Driver {
     pub(super) fn turn(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         self.again = false;
         self.bytes_read = 0;
+        self.detoured = false;
         self.doorbell.take(&mut self.ready, &mut self.commands, cx.waker());
         let mut input = !(self.news.is_empty() & self.ready.is_empty() & self.unfinished.is_empty());
         if unlikely(!self.commands.is_empty()) {
@@ -199,7 +217,7 @@ impl Driver {
         }
         if unlikely(self.acceptor.is_ready(now)) {
             self.accept(now);
-            input = true;
+            (input, self.detoured) = (true, true);
         }
         if unlikely(self.clocks_have_to_wait(now, input)) {
             cx.waker().wake_by_ref();
@@ -207,7 +225,9 @@ impl Driver {
         }
         self.look_at_connections(now);
         self.decide(now);
-        self.touched.append(&mut self.touched_later);
+        // The last are written first, see there.
+        self.touched_later.append(&mut self.touched);
+        mem::swap(&mut self.touched, &mut self.touched_later);
         self.flush_touched(now);
         if unlikely(self.has_ended(now)) {
             return Poll::Ready(());
@@ -219,6 +239,7 @@ impl Driver {
     /// Does what the owner asks.
     #[cold]
     fn obey(&mut self, now: Time) {
+        self.detoured = true;
         let mut commands = mem::take(&mut self.commands);
         for command in commands.drain(..) {
             self.command(command, now);
@@ -229,6 +250,7 @@ impl Driver {
     /// Attends to those that had more to read or write than a turn allows.
     #[cold]
     fn go_on_with_unfinished(&mut self, now: Time) {
+        self.detoured = true;
         for place in mem::take(&mut self.unfinished) {
             if let Some(session) = self.connections.at(place) {
                 session.unfinished = false;
@@ -292,6 +314,7 @@ impl Driver {
 
     #[cold]
     fn look_at_connection(&mut self, place: u32, now: Time) {
+        self.detoured = true;
         self.look_at_silence(place, now);
         let Some(session) = self.connections.at(place) else { return };
         // Of what this turn has put there nothing has been written yet: what the last write has left is what waits.
@@ -326,6 +349,7 @@ impl Driver {
     fn decide(&mut self, now: Time) {
         let mut actions = mem::take(&mut self.actions);
         self.scheduler.decide(now, &mut actions);
+        self.decided = actions.len();
         self.carry_out(actions.iter().filter(|action| !may_wait(action)), now);
         self.flush_touched(now);
         self.carry_out(actions.iter().filter(|action| may_wait(action)), now);
@@ -368,6 +392,7 @@ impl Driver {
 
     /// Gives back what was only needed for a crowd.
     pub(super) fn release_memory(&mut self) {
+        self.detoured = true;
         self.connections.shrink();
         self.pool.shrink();
         self.ready.shrink_to(KEEP_ENTRIES);

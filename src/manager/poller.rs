@@ -60,15 +60,16 @@ impl Poller {
     }
 
     /// Waits until a socket has news, somebody wakes the thread, or it is `until` (`None`: as long as it takes). Tells when that was.
-    pub(super) fn wait(&mut self, clock: Clock, until: Option<Time>) -> io::Result<Time> {
-        let begin = clock.now();
+    /// `begin` is when it begins; a reading of the clock that is some microseconds old will do.
+    pub(super) fn wait(&mut self, clock: Clock, begin: Time, until: Option<Time>) -> io::Result<Time> {
         let time = until.map_or(WAIT_MAX, |until| until.since(begin)).min(WAIT_MAX);
         let busy = self.busy_poll.time().min(time);
         if busy.is_zero() || !self.look_for(clock, begin + busy)? {
             self.sleep(time - busy)?;
         }
         let end = clock.now();
-        self.busy_poll.waited(end.since(begin), processor_time);
+        let news = u32::try_from(self.events.iter().count()).unwrap_or(u32::MAX);
+        self.busy_poll.waited(end.since(begin), news, processor_time);
         Ok(end)
     }
 
@@ -156,9 +157,9 @@ mod tests {
         let mut poller = Poller::new(BusyPoll::new(BusyPolling::Always)).unwrap();
         let clock = Clock::start();
         poller.waker().wake();
-        assert!(poller.wait(clock, None).unwrap() < Time::from_millis(60_000));
+        assert!(poller.wait(clock, clock.now(), None).unwrap() < Time::from_millis(60_000));
         let until = clock.now().plus_millis(5);
-        assert!(poller.wait(clock, Some(until)).unwrap() >= until, "once is once");
+        assert!(poller.wait(clock, clock.now(), Some(until)).unwrap() >= until, "once is once");
         assert_eq!(poller.news().count(), 0);
     }
 
@@ -172,7 +173,7 @@ mod tests {
         for (place, stream) in streams.iter_mut().enumerate() {
             poller.registry().register(stream, Token(place), mio::Interest::WRITABLE).unwrap();
         }
-        poller.wait(Clock::start(), None).unwrap();
+        poller.wait(Clock::start(), Time::ZERO, None).unwrap();
         assert_eq!((poller.news().count(), poller.has_more()), (EVENTS, true));
         poller.look().unwrap();
         assert_eq!((poller.news().count(), poller.has_more()), (1, false));
@@ -186,7 +187,7 @@ mod tests {
         let clock = Clock::start();
         for time in [0, 0, 0, 0, 5_000, 10, 5_000] {
             let until = clock.now() + Duration::from_micros(time);
-            assert!(poller.wait(clock, Some(until)).unwrap() >= until);
+            assert!(poller.wait(clock, clock.now(), Some(until)).unwrap() >= until);
             assert!(clock.now() >= until);
         }
     }
@@ -210,7 +211,7 @@ mod tests {
         });
         for _ in 0..rounds {
             let begin = Instant::now();
-            poller.wait(Clock::start(), None).unwrap();
+            poller.wait(Clock::start(), Time::ZERO, None).unwrap();
             assert!(begin.elapsed() < Duration::from_secs(60), "it slept through an alarm");
             done.send(()).unwrap();
         }

@@ -13,7 +13,7 @@ use std::task::{Wake, Waker};
 #[derive(Debug)]
 pub(super) struct Doorbell<C> {
     /// Something was written on the lists since they were taken. Whoever writes sets it first and wakes the owner then, so an owner
-    /// that has missed it looks again.
+    /// that has missed it looks again; the alarm and this are in one order for all threads.
     rung: AtomicBool,
     state: Mutex<State<C>>,
 }
@@ -46,7 +46,7 @@ impl<C: Send + 'static> Doorbell<C> {
 
     /// Swaps the lists for the (empty) ones given, if there is anything on them, and remembers whom to wake from now on.
     pub(super) fn take(&self, ready: &mut Vec<u32>, commands: &mut Vec<C>, owner: &Waker) {
-        if likely(!self.rung.swap(false, Ordering::AcqRel)) {
+        if likely(!self.rung.swap(false, Ordering::SeqCst)) {
             return;
         }
         let mut state = self.lock();
@@ -72,7 +72,7 @@ impl<C: Send + 'static> Doorbell<C> {
     }
 
     fn wake(&self, state: MutexGuard<'_, State<C>>) {
-        self.rung.store(true, Ordering::Release);
+        self.rung.store(true, Ordering::SeqCst);
         // Woken outside of the lock: waking may run code of the runtime.
         let owner = state.owner.clone();
         drop(state);

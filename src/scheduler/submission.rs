@@ -129,7 +129,8 @@ impl Scheduler {
     }
 
     fn reached_room(&self, client: PeerKey, count: u64, bytes: u64) -> Option<String> {
-        let over = |held: u64, more: u64, bound: u64| unlikely((bound > 0) & (held + more > bound));
+        let over =
+            |held: u64, more: u64, bound: u64| unlikely((bound > 0) & (held.saturating_add(more) > bound));
         let Config { queued_jobs_max, queued_jobs_per_client_max, queued_bytes_max, .. } = self.config;
         let Config { open_jobs_max, open_bytes_max, .. } = self.config;
         if over(self.counts.queued_jobs, count, queued_jobs_max) {

@@ -39,17 +39,17 @@ fn more_processes_than_there_is_room_for_are_refused_with_the_way_out() {
         (["--builtin", "simulate"], "or give --slots 330 at most"),
     ] {
         let worker = limited_at_first(&test, [256, 1_024], "worker", &[&handler[..], &many].concat());
-        worker.close_input().ended().expect(2).said(&["the hard limit is 1024", "ulimit -n", most]);
+        worker.close_input().ended().expect(2).said(&["the limit is 1024", "ulimit -n", most]);
     }
     let exec = ["exec", "-x", r#"["cat"]"#, "-w", "400"];
     for server in [&["-c", "127.0.0.1"][..], &[]] {
         let client = limited(&test, 1_024, "client", &[&exec, server].concat());
-        client.close_input().ended().expect(2).said(&["the hard limit is 1024", "or give -w 330 at most"]);
+        client.close_input().ended().expect(2).said(&["the limit is 1024", "or give -w 330 at most"]);
     }
     let collect = ["collect", "--workers", "400", "--", "cat"];
     let client = limited(&test, 1_024, "client", &collect);
     let ended = client.close_input().ended().expect(2);
-    ended.said(&["the hard limit is 1024", "or give --workers 165 at most"]);
+    ended.said(&["the limit is 1024", "or give --workers 165 at most"]);
 }
 
 #[test]
