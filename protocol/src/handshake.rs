@@ -20,9 +20,9 @@ use thiserror::Error;
 /// The first four bytes of a native stream. The first is over 0x7f, so no other dialect of the port begins like it.
 pub const MAGIC: [u8; 4] = [0xd7, b'P', b'R', b'O'];
 /// The oldest version of the wire spoken here.
-pub const VERSION_MIN: u16 = 0;
-/// The newest version of the wire spoken here. Version 0 is free to change until the speed bars are met.
-pub const VERSION_MAX: u16 = 0;
+pub const VERSION_MIN: u16 = 1;
+/// The newest version of the wire spoken here. Version 1 is frozen: its bytes stay as they are (`PROTOCOL.md`, "Versions").
+pub const VERSION_MAX: u16 = 1;
 /// Length of a [`Preamble`], in bytes.
 pub const PREAMBLE_BYTES: usize = 8;
 /// A refusal's sentence is cut here, in bytes, so that it fits its frame whatever it quotes.

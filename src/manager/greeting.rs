@@ -130,7 +130,7 @@ mod tests {
         }
         bytes.extend_from_slice(b"more");
         assert!(
-            matches!(read(&bytes, 1, None), Greeting::Hello { bytes, version: 0, .. } if bytes == length)
+            matches!(read(&bytes, 1, None), Greeting::Hello { bytes, version: 1, .. } if bytes == length)
         );
     }
 

@@ -4,7 +4,7 @@ use super::connect::{Connector, Opening};
 use super::{Inbox, Order, Outbox, Tail};
 use bytes::BytesMut;
 use core::ops::ControlFlow;
-use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, Welcome};
+use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, VERSION_MAX, Welcome};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{Payload, PeerId};
 use std::collections::VecDeque;
@@ -74,7 +74,7 @@ impl ManagerEnd {
     }
 
     pub(crate) async fn answer(&mut self, answer: Answer) {
-        let mut bytes = BytesMut::from(&Preamble::chosen(0).encode()[..]);
+        let mut bytes = BytesMut::from(&Preamble::chosen(VERSION_MAX).encode()[..]);
         answer.encode(&mut bytes);
         self.stream.write_all(&bytes).await.unwrap();
     }

@@ -2,7 +2,7 @@
 
 use crate::harness::{CLIENT, Test, WORKER, nobody, until};
 use bytes::BytesMut;
-use proletariat_protocol::handshake::{Answer, Preamble, Refusal};
+use proletariat_protocol::handshake::{Answer, Preamble, Refusal, VERSION_MAX};
 use proletariat_protocol::message::PeerMessage;
 use proletariat_protocol::{ErrorCode, JobOptions, Offer};
 use rustix::process::Signal;
@@ -188,7 +188,7 @@ fn who_is_refused_for_good_ends_with_5() {
             let (mut stream, _) = listener.accept().unwrap();
             let message = "no one is let in today".to_owned();
             let code = ErrorCode::Unauthorized;
-            let mut bytes = BytesMut::from(&Preamble::chosen(0).encode()[..]);
+            let mut bytes = BytesMut::from(&Preamble::chosen(VERSION_MAX).encode()[..]);
             Answer::Refused(Refusal { code, message, retry: false, retry_after_ms: 0 }).encode(&mut bytes);
             stream.write_all(&bytes).unwrap();
             // Until the other side has read it and gone: a reset would eat it.

@@ -149,10 +149,10 @@ fn silent_manager() -> (String, std::thread::JoinHandle<Duration>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let second = std::thread::spawn(move || {
-        use proletariat_protocol::handshake::{Answer, Preamble, Welcome};
+        use proletariat_protocol::handshake::{Answer, Preamble, VERSION_MAX, Welcome};
         use std::io::Write;
         let (mut first, _) = listener.accept().unwrap();
-        let mut bytes = bytes::BytesMut::from(&Preamble::chosen(0).encode()[..]);
+        let mut bytes = bytes::BytesMut::from(&Preamble::chosen(VERSION_MAX).encode()[..]);
         Answer::Welcome(Welcome {
             peer: proletariat_protocol::PeerId(1),
             software: "nothing".into(),

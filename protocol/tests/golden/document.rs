@@ -74,7 +74,7 @@ fn the_client_of_the_conversation() {
 fn the_manager_of_the_conversation() {
     let bytes = side("M ");
     let (preamble, rest) = opening(&bytes);
-    assert_eq!(preamble.version(), Ok(0));
+    assert_eq!(preamble.version(), Ok(1));
     let (answer, length) = Answer::decode(rest).unwrap().unwrap();
     let welcome = Welcome {
         peer: PeerId(7),

@@ -90,7 +90,7 @@ fn strange_versions_and_hellos_are_refused_with_a_sentence() {
     let answer = read_to_end(&stream);
     let Ok(Some((Answer::Refused(refusal), _))) = Answer::decode(&answer[PREAMBLE_BYTES..]) else { panic!() };
     assert_eq!((refusal.code, refusal.retry), (ErrorCode::Version, false));
-    assert!(refusal.message.contains("7 to 9") && refusal.message.contains("0 to 0"), "{}", refusal.message);
+    assert!(refusal.message.contains("7 to 9") && refusal.message.contains("1 to 1"), "{}", refusal.message);
 
     let refusal = Peer::try_join(manager.local_addr(), &hello(Roles::default())).err().unwrap();
     assert_eq!(refusal.code, ErrorCode::Protocol);

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use proletariat_protocol::ErrorCode;
 use proletariat_protocol::detect::{DETECT_BYTES, Detection, detect};
 use proletariat_protocol::frame::LENGTH_BYTES;
-use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, Refusal};
+use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, Refusal, VERSION_MAX};
 use proletariat_protocol::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use proletariat_protocol::shown;
 
@@ -37,7 +37,7 @@ pub(crate) fn handshake(data: &[u8]) {
             assert!(bytes.len() < PREAMBLE_BYTES + LENGTH_BYTES + HANDSHAKE_FRAME_BYTES_MAX);
         }
         Greeting::Hello { hello, version, bytes: length } => {
-            assert_eq!(version, 0);
+            assert_eq!(version, VERSION_MAX);
             assert!(closed.is_none());
             let mut written = BytesMut::new();
             hello.encode(&mut written).expect("a hello that is taken is within the limits");

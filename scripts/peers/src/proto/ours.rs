@@ -1,4 +1,4 @@
-//! Our own wire, version 0, written to protocol/PROTOCOL.md: as lean as the others, and as with the others all jobs of a turn
+//! Our own wire, version 1, written to protocol/PROTOCOL.md: as lean as the others, and as with the others all jobs of a turn
 //! go out as they come. A worker answers all assignments of one message with one message. Nothing is allocated for a job.
 //!
 //! What the others cannot do is asked for by `Plan`: jobs of several priorities and kinds, with timeouts; guarantees; workers
@@ -7,7 +7,7 @@ use super::be32;
 use crate::drv::*;
 use std::collections::VecDeque;
 
-const MAGIC: &[u8] = &[0xd7, b'P', b'R', b'O', 0, 0, 0, 0];
+const MAGIC: &[u8] = &[0xd7, b'P', b'R', b'O', 0, 1, 0, 1];
 /// What senders put into one message.
 const MESSAGE_BYTES_MAX: usize = 262_144;
 const JOBS_MAX: usize = 65_536;
