@@ -1,8 +1,9 @@
 //! `client bench`: every workload in small, each answer checked, and nothing left of the manager that it starts.
 
-use crate::harness::{Test, until};
+use crate::harness::{Test, let_time_pass, until};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::time::Duration;
 
 fn number(report: &Value, name: &str) -> f64 {
     report[name].as_f64().unwrap_or_else(|| panic!("no number {name} in {report}"))
@@ -20,8 +21,9 @@ fn assert_complete(report: &Value) {
 #[test]
 fn every_load_runs_and_is_checked() {
     let test = Test::new();
-    let lines: [&[&str]; 6] = [
+    let lines: [&[&str]; 7] = [
         &["W1", "--jobs", "3000"],
+        &["W3", "--jobs", "20000", "--crowd", "10", "--kinds", "2000"],
         &["w1x", "--duration", "200ms"],
         &["W1p", "--jobs", "3000", "--kinds", "5"],
         &["W2", "--jobs", "200"],
@@ -44,10 +46,41 @@ fn a_backlog_and_urgent_jobs_run_too() {
     assert_complete(&report);
     assert!(number(&report, "push_per_s") > 0.0 && number(&report, "drain_per_s") > 0.0, "{report}");
     assert!(number(&report, "bytes_per_job") > 0.0, "{report}");
-    let line = ["bench", "W6", "--duration", "300ms", "--outstanding", "20000", "--output", "json"];
-    let report = test.run("client", &line).expect(0).json();
-    assert_complete(&report);
-    assert!(number(&report, "idle_p99_us") > 0.0 && number(&report, "p99_us") > 0.0, "{report}");
+    let more: [&[&str]; 2] =
+        [&[], &["--kinds", "7", "--priorities", "2", "--crowd", "5", "--run-timeout", "20s"]];
+    for more in more {
+        let line = ["bench", "W6", "--duration", "300ms", "--outstanding", "20000", "--output", "json"];
+        let report = test.run("client", &[&line, more].concat()).expect(0).json();
+        assert_complete(&report);
+        assert!(number(&report, "idle_p99_us") > 0.0 && number(&report, "p99_us") > 0.0, "{report}");
+    }
+}
+
+/// A manager that stands still when the time is over and a second longer: the jobs that felt it are those that are open then.
+#[test]
+fn a_stall_that_lasts_beyond_the_end_is_felt() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let bench = manager.client(&["bench", "--duration", "500ms", "--output", "json"]);
+    let_time_pass(Duration::from_millis(900));
+    manager.process.signal(Signal::STOP);
+    let_time_pass(Duration::from_millis(2_500));
+    manager.process.signal(Signal::CONT);
+    let report = bench.ended().expect(0).json();
+    assert!(number(&report, "max_us") > 1e6, "{report}");
+}
+
+#[test]
+fn what_failed_is_neither_fast_nor_counted() {
+    let test = Test::new();
+    let line =
+        ["bench", "--jobs", "2000", "--timeout", "1ms", "--slots", "1", "--workers", "1", "--output", "json"];
+    let report = test.run("client", &line).expect(1).json();
+    let (jobs, failed, seconds) =
+        (number(&report, "jobs"), number(&report, "failed"), number(&report, "seconds"));
+    assert!(failed > 0.0 && jobs == 2_000.0, "{report}");
+    let right = number(&report, "jobs_per_s") * seconds;
+    assert!((right - (jobs - failed)).abs() < 1.0, "{report}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::Bench;
 use super::books::Books;
 use super::fleet;
-use super::load::{REST, until_queued};
+use super::load::{REST, crowd, until_queued};
 use super::report::Report;
 use super::shape::Extent;
 use crate::exit::Failure;
@@ -24,6 +24,7 @@ pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
     let shape = &bench.shape;
     let mut report = Report::new(shape);
     let client = bench.client().await?;
+    let _crowd = crowd(bench, &mut report).await?;
     let Extent::Jobs(count) = shape.extent else { return Err(Failure::usage("W3 needs a number of jobs")) };
     let mut books = Books::new(0, shape.payload_bytes, shape.reply_bytes);
     let begin = Instant::now();
@@ -41,7 +42,8 @@ pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
     let options = proletariat::client::WorkOptions { kind: None, ..shape.options(0) };
     let mut outcomes = client.work_individual(jobs, options).map_err(|error| bench.failed(&error))?;
     until_queued(bench, &client, count, LOOK).await?;
-    report.add("push_per_s", count as f64 / begin.elapsed().as_secs_f64(), "jobs/s pushed");
+    let push_s = begin.elapsed().as_secs_f64();
+    report.add("push_per_s", count as f64 / push_s, "jobs/s pushed");
     let pushed = bench.place.usage();
     tokio::time::sleep(REST).await;
     if let (Some(before), Some(pushed), Some(full)) = (before, pushed, bench.place.usage()) {
@@ -52,12 +54,21 @@ pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
     }
     bench.watch.enter("drain");
     let (full, begin) = (bench.place.usage(), Instant::now());
+    books.begin_again(begin);
     let workers = fleet::workers(bench, Duration::ZERO).await?;
     while let Some((index, outcome)) = outcomes.next().await {
-        books.end(index, &outcome, begin, false);
-        bench.watch.count();
+        if books.end(index, &outcome, Instant::now(), true) {
+            bench.watch.count();
+        }
     }
-    report.add("drain_per_s", count as f64 / begin.elapsed().as_secs_f64(), "jobs/s drained");
+    let (drain_s, right) = (begin.elapsed().as_secs_f64(), books.tally.right as f64);
+    report.add("drain_per_s", right / drain_s, "jobs/s drained");
+    report.add("jobs_per_s", right / (push_s + drain_s), "jobs/s pushed and drained");
+    report.latencies(
+        "",
+        "µs from the moment in which workers came to the answer of a job",
+        &books.tally.latencies,
+    );
     if let (Some(full), Some(empty)) = (full, bench.place.usage()) {
         let taken = (empty.processor - full.processor).as_secs_f64() * 1e6;
         report.add("manager_us_per_job", taken / count as f64, "µs of processor time a job drained");

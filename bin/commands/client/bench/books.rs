@@ -86,13 +86,18 @@ impl Books {
         self.tally.missing() > 0
     }
 
-    /// Ends the job with this index; its latency is noted if it is measured.
-    pub(super) fn end(&mut self, index: usize, outcome: &Outcome, now: Instant, measured: bool) {
+    /// All jobs that are open begin now.
+    pub(super) fn begin_again(&mut self, now: Instant) {
+        self.open.iter_mut().flatten().for_each(|begun| *begun = now);
+    }
+
+    /// Ends the job with this index; whether its answer is right. Only then it has a latency, which is noted if it is measured.
+    pub(super) fn end(&mut self, index: usize, outcome: &Outcome, now: Instant, measured: bool) -> bool {
         let place = index.checked_sub(self.oldest);
         let begun = place.and_then(|place| self.open.get_mut(place)).and_then(Option::take);
         let Some(begun) = begun else {
             self.tally.twice += 1;
-            return;
+            return false;
         };
         while let Some(None) = self.open.front() {
             self.open.pop_front();
@@ -100,16 +105,21 @@ impl Books {
         }
         match outcome {
             Ok(reply) if is_reply(reply, self.base + index as u64, self.reply_bytes) => self.tally.right += 1,
-            Ok(_) => self.tally.wrong += 1,
+            Ok(_) => {
+                self.tally.wrong += 1;
+                return false;
+            }
             Err(error) => {
                 self.tally.failed += 1;
                 self.tally.failure.get_or_insert_with(|| error.to_string());
+                return false;
             }
         }
         if measured {
             let latency = nanos(now.saturating_duration_since(begun));
             self.tally.latencies.record(latency).expect("a histogram that grows takes any value");
         }
+        true
     }
 }
 
@@ -162,8 +172,9 @@ mod tests {
         assert_eq!((books.tally.right, books.tally.twice, books.tally.wrong), (2, 1, 1));
         assert!(books.is_open() && books.tally.missing() == 1 && !books.tally.is_right());
         let error = JobError::new(ErrorCode::RunTimeout, "too slow");
-        books.end(3, &Err(error), Instant::now(), true);
+        assert!(!books.end(3, &Err(error), Instant::now(), true));
         assert_eq!((books.tally.failed, books.is_open()), (1, false));
+        assert_eq!(books.tally.latencies.len(), 2, "what failed, or was wrong, has no latency");
         answered(&mut books, 0, replies[0].clone());
         answered(&mut books, 9, replies[0].clone());
         assert_eq!(books.tally.twice, 3, "one that was never asked for counts as such");

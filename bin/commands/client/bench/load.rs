@@ -2,11 +2,12 @@
 //!
 //! The jobs go in streams, each an open group with one kind and one priority. Each place of a stream begins its next job in the
 //! moment in which it takes an answer, and one reading of the clock is both the end of the one and the
-//! beginning of the other: no time is left out, so none of a stall is omitted.
+//! beginning of the other. What is open when the time is over is waited for, and counts: no time is left out, so none of a
+//! stall is omitted, not even of one that lasts beyond the end.
 
 use super::books::{Books, Tally};
 use super::fleet;
-use super::report::Report;
+use super::report::{Report, SINCE_BEGUN};
 use super::shape::{Extent, Shape};
 use super::usage::Usage;
 use super::{Bench, LOOK};
@@ -125,7 +126,7 @@ impl Bench {
 
 impl Shape {
     /// Kind and priority of the jobs of a stream, and its share of the places.
-    fn streams(&self) -> Vec<(WorkOptions, u64)> {
+    pub(super) fn streams(&self) -> Vec<(WorkOptions, u64)> {
         let kinds_and_priorities = u64::from(self.kinds.max(self.priorities).max(1));
         let count = kinds_and_priorities.max(self.outstanding.div_ceil(Group::WINDOW as u64));
         let share = |stream: u64| self.outstanding / count + u64::from(stream < self.outstanding % count);
@@ -149,7 +150,6 @@ impl Shape {
 pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
     let mut report = Report::new(&bench.shape);
     let client = bench.client().await?;
-    bench.watch.enter("crowd");
     let _crowd = crowd(bench, &mut report).await?;
     let _workers = fleet::workers(bench, Duration::ZERO).await?;
     bench.watch.enter("load");
@@ -168,7 +168,7 @@ pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
     from.tell(&until, &mut report);
     let bytes = bench.shape.payload_bytes as f64;
     report.add("mb_per_s", report.value("jobs_per_s") * bytes / 1e6, "MB/s of payloads");
-    report.latencies("", &tally.latencies);
+    report.latencies("", SINCE_BEGUN, &tally.latencies);
     if let Some(usage) = until.usage {
         report.add("manager_rss_bytes", usage.memory_bytes as f64, "bytes of memory of the manager");
     }
@@ -178,10 +178,11 @@ pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
 }
 
 /// The crowd, and what each of it costs the manager in memory.
-async fn crowd(bench: &Bench, report: &mut Report) -> Result<Vec<proletariat::Worker>, Failure> {
+pub(super) async fn crowd(bench: &Bench, report: &mut Report) -> Result<Vec<proletariat::Worker>, Failure> {
     if bench.shape.crowd == 0 {
         return Ok(Vec::new());
     }
+    bench.watch.enter("crowd");
     let before = bench.place.usage();
     let crowd = fleet::crowd(bench).await?;
     tokio::time::sleep(REST).await;
@@ -235,9 +236,9 @@ async fn stream(
     while books.is_open() {
         let Some((index, outcome)) = outcomes.next().await else { break };
         let now = Instant::now();
-        let is_measured = now >= ends.from && ends.until.is_none_or(|until| now < until);
-        books.end(index, &outcome, now, is_measured);
-        bench.watch.count();
+        if books.end(index, &outcome, now, now >= ends.from) {
+            bench.watch.count();
+        }
         if ends.takes_one(now) {
             group.submit(books.begin(now)).await?;
         }

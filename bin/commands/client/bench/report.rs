@@ -23,6 +23,9 @@ struct Figure {
     meaning: &'static str,
 }
 
+/// What a latency is, but for W3.
+pub(super) const SINCE_BEGUN: &str = "µs from the beginning of a job to its answer";
+
 /// Percentiles that are told.
 const PERCENTILES: [(&str, f64); 4] =
     [("p50_us", 50.0), ("p90_us", 90.0), ("p99_us", 99.0), ("p999_us", 99.9)];
@@ -41,13 +44,13 @@ impl Report {
     }
 
     /// Percentiles in microseconds; nothing if there is none.
-    pub(super) fn latencies(&mut self, prefix: &str, latencies: &Latencies) {
+    pub(super) fn latencies(&mut self, prefix: &str, meaning: &'static str, latencies: &Latencies) {
         if latencies.is_empty() {
             return;
         }
         for (name, percent) in PERCENTILES {
             let micros = latencies.value_at_percentile(percent) as f64 / 1e3;
-            self.add(format!("{prefix}{name}"), micros, "µs from the beginning of a job to its answer");
+            self.add(format!("{prefix}{name}"), micros, meaning);
         }
         self.add(format!("{prefix}max_us"), latencies.max() as f64 / 1e3, "µs, the longest");
     }
@@ -151,7 +154,7 @@ mod tests {
         report.add("jobs_per_s", 12_345.678, "jobs/s");
         let mut latencies = Tally::default().latencies;
         (1..=1_000).for_each(|micros| latencies.record(micros * 1_000).unwrap());
-        report.latencies("", &latencies);
+        report.latencies("", SINCE_BEGUN, &latencies);
         let mut books = Books::new(0, 64, 16);
         let _ = books.begin(Instant::now());
         report.tally.add(&books.tally);

@@ -23,9 +23,10 @@ Examples:
   client bench W1 --priorities 8 --guarantees 2=5,4=5 --kinds 16 --run-timeout 10s --timeout 60s
   client bench W3 --jobs 200000
 
-The clock of a job runs from the moment its place was free until its answer is in the caller's hands. Each of the
---outstanding places holds one job at any time, and no time between two jobs is left out: the latencies
-of a run add up to its duration times its places, so a stall is felt by every place and none of it is omitted.";
+Rates and latencies are those of right answers; what failed is told beside them. The clock of a job runs from the moment its place was free until its answer is in the caller's hands. Each of the
+--outstanding places holds one job at any time, no time between two jobs is left out, and what is open when the time is
+over is waited for and counts: a stall is felt by every place and none of it is omitted. W3 has all its jobs there at
+once; the latency of each begins when workers come.";
 
 /// Options of `client bench`.
 #[derive(Args, Debug)]
@@ -156,6 +157,11 @@ impl Shape {
         set(&mut shape.kinds, options.kinds);
         set(&mut shape.priorities, options.priorities);
         set(&mut shape.crowd, options.crowd);
+        if options.outstanding.is_some() && shape.course == Course::Backlog {
+            return Err(Failure::usage(
+                "W3 has all its jobs outstanding at once: say --jobs, not --outstanding",
+            ));
+        }
         shape.outstanding = options.outstanding.unwrap_or(shape.outstanding);
         shape.timeout = options.timeout.unwrap_or(shape.timeout);
         shape.run_timeout = options.run_timeout.unwrap_or(shape.run_timeout);
@@ -172,7 +178,12 @@ impl Shape {
         match (self.course, self.extent) {
             (Course::Backlog, Extent::Time(_)) => Err(Failure::usage("W3 has a number of jobs, no duration")),
             (Course::Urgency, Extent::Jobs(_)) => Err(Failure::usage("W6 has a duration, no number of jobs")),
-            _ if self.outstanding < u64::from(self.kinds.max(self.priorities)) => {
+            (Course::Urgency, _) if self.priorities > URGENT => Err(Failure::usage(
+                "the flood of W6 has the priorities 0 and 1, below the urgent jobs: make --priorities 1 or 2",
+            )),
+            (Course::Load | Course::Urgency, _)
+                if self.outstanding < u64::from(self.kinds.max(self.priorities)) =>
+            {
                 Err(Failure::usage("--outstanding must be at least the number of kinds and of priorities"))
             }
             (_, Extent::Time(time)) if time.is_zero() => {
@@ -236,6 +247,11 @@ impl Shape {
         }
     }
 
+    /// Of the outstanding jobs so many wait, when all slots that take them are busy.
+    pub(super) fn waiting(&self) -> u64 {
+        self.outstanding.saturating_sub(u64::from(self.workers) * u64::from(self.slots))
+    }
+
     /// For tests that need any.
     #[cfg(test)]
     pub(super) fn of_name(name: &str) -> Self {
@@ -286,18 +302,20 @@ mod tests {
             (w1.extent, w1.guarantees, w1.reply_bytes),
             (Extent::Jobs(7), vec![(1, 3), (2, 2)], 1_024)
         );
-        assert_eq!(shape(&["W3"]).unwrap().course, Course::Backlog);
+        assert_eq!(shape(&["W3", "--kinds", "2000"]).unwrap().course, Course::Backlog);
     }
 
     #[test]
     fn what_cannot_be_measured_is_refused() {
-        let lines: [&[&str]; 6] = [
+        let lines: [&[&str]; 8] = [
             &["--payload", "7"],
             &["--reply", "21MiB"],
             &["W3", "--duration", "1s"],
             &["W6", "--jobs", "5"],
             &["--duration", "5s", "--timeout", "5s"],
             &["W2", "--kinds", "2"],
+            &["W3", "--outstanding", "7"],
+            &["W6", "--priorities", "3"],
         ];
         for line in lines {
             let failure = shape(line).expect_err("it makes no sense");

@@ -4,11 +4,11 @@
 use super::Bench;
 use super::books::Tally;
 use super::fleet;
-use super::load::{Ends, Mark, drive, until_queued};
-use super::report::Report;
+use super::load::{Ends, Mark, crowd, drive, until_queued};
+use super::report::{Report, SINCE_BEGUN};
 use super::shape::{Extent, URGENT};
 use crate::exit::Failure;
-use proletariat::client::{Client, Group, WorkOptions};
+use proletariat::client::Client;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -22,21 +22,17 @@ pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
     let mut report = Report::new(&bench.shape);
     let Extent::Time(time) = bench.shape.extent else { return Err(Failure::usage("W6 needs a duration")) };
     let client = bench.client().await?;
+    let _crowd = crowd(bench, &mut report).await?;
     let _workers = fleet::workers(bench, BUSY).await?;
     bench.watch.enter("urgent jobs alone");
     let idle = probe(bench, &client, time).await?;
-    report.latencies("idle_", &idle.latencies);
+    report.latencies("idle_", SINCE_BEGUN, &idle.latencies);
     bench.watch.enter("flood");
     let flood = bench.client().await?;
-    let outstanding = bench.shape.outstanding;
-    let streams = outstanding.div_ceil(Group::WINDOW as u64);
-    let share = |stream: u64| outstanding / streams + u64::from(stream < outstanding % streams);
-    let shares = (0..streams).map(|stream| (WorkOptions::default(), share(stream))).collect();
     let far = Instant::now() + Duration::from_secs(3_600);
     let ends = Arc::new(Ends { from: far, until: Some(far), left: AtomicU64::new(0) });
     let urgent = async {
-        // What the slots hold does not wait.
-        until_queued(bench, &client, outstanding.saturating_sub(10_000), LOOK).await?;
+        until_queued(bench, &client, bench.shape.waiting(), LOOK).await?;
         bench.watch.enter("urgent jobs in the flood");
         let from = Mark::now(bench);
         let tally = probe(bench, &client, time).await?;
@@ -45,12 +41,12 @@ pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
     let (urgent, from, until) = tokio::select! {
         urgent = urgent => urgent?,
         // It never ends by itself.
-        flood = drive(bench, &flood, shares, &ends) => {
+        flood = drive(bench, &flood, bench.shape.streams(), &ends) => {
             return Err(flood.err().unwrap_or_else(|| Failure::new(crate::exit::Exit::Failed, "the flood has ended")));
         }
     };
     from.tell(&until, &mut report);
-    report.latencies("", &urgent.latencies);
+    report.latencies("", SINCE_BEGUN, &urgent.latencies);
     report.tally.add(&idle);
     report.tally.add(&urgent);
     tokio::join!(flood.shutdown(), client.shutdown());
@@ -61,5 +57,5 @@ pub(super) async fn run(bench: &Arc<Bench>) -> Result<Report, Failure> {
 async fn probe(bench: &Arc<Bench>, client: &Client, time: Duration) -> Result<Tally, Failure> {
     let from = Instant::now();
     let ends = Arc::new(Ends { from, until: Some(from + time), left: AtomicU64::new(0) });
-    drive(bench, client, vec![(WorkOptions::default().priority(URGENT), 1)], &ends).await
+    drive(bench, client, vec![(bench.shape.options(0).priority(URGENT), 1)], &ends).await
 }
