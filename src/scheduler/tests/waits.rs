@@ -247,6 +247,28 @@ fn the_wait_for_a_worker_stands_still_while_a_worker_has_the_job() {
 }
 
 #[test]
+fn who_came_back_has_a_clock_of_its_own() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(3)));
+    let options = JobOptions { assign_timeout_ms: 1_000, ..JobOptions::default() };
+    world.submit(client, options, &["x"; 4]);
+    let runs = world.assigned_to(worker);
+    world.scheduler.handle(world.now, Event::Withdrew { worker });
+    for (run, micros) in runs.iter().zip([1, 1, 300]) {
+        world.now = world.now + Duration::from_micros(micros);
+        world.hand_back(run, HandBackReason::Leaving);
+    }
+    let mut ended = Vec::new();
+    while let Some(due) = world.scheduler.next_deadline().filter(|_| ended.len() < 4) {
+        world.now = world.now.max(due);
+        world.pass_millis(0);
+        ended.extend(world.errors(client).iter().map(|(job, code)| (*job, *code, world.now.0)));
+    }
+    let over = |job, micros| (job, ErrorCode::AssignTimeout, micros);
+    assert_eq!(ended, [over(3, 1_000_000), over(0, 1_000_001), over(1, 1_000_002), over(2, 1_000_302)]);
+}
+
+#[test]
 fn who_joins_a_run_before_its_first_data_gets_them() {
     let mut world = World::new(holding());
     let (first, second, third) = (world.client(), world.client(), world.client());
