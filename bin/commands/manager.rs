@@ -1,16 +1,21 @@
 //! `manager`: takes jobs from clients and gives them to workers.
 
+mod bounds;
+mod dispatch;
+
 use super::secrets::{ManagerSecrets, SecretCommand};
 use super::{CommonOptions, DrainOptions, begin, block_on};
 use crate::exit::{Exit, Failure};
-use crate::options::value::{duration, size};
+use crate::options::value::duration;
 use crate::options::{Parsed, Surroundings, parse};
 use crate::port_file::PortFile;
 use crate::signals::{Reload, Signals};
 use crate::terminal::ended;
-use clap::{Args, Parser, ValueEnum};
+use bounds::BoundOptions;
+use clap::{Args, Parser};
+use dispatch::DispatchOptions;
 use proletariat::Manager;
-use proletariat::manager::{Builder, BusyPolling, Error};
+use proletariat::manager::{Builder, Error};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,139 +70,6 @@ struct CleanupOptions {
     /// Give memory back after so long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     cleanup_checkint: Duration,
-}
-
-/// How jobs go to workers.
-#[derive(Args, Debug)]
-struct DispatchOptions {
-    /// After all slots were taken, wait for so many free ones before distributing [default: 1, classic: 50]
-    #[arg(long, value_name = "SLOTS")]
-    avail_threshold: Option<u32>,
-    /// Longest wait before distributing, to gather free slots [default: 0, classic: 100ms]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    distrib_randmax: Option<Duration>,
-    /// The ancestor's own defaults (50 slots, 100ms)
-    #[arg(long)]
-    classic: bool,
-    /// Guaranteed slots are lent to no other range: borrow only from the lowest
-    #[arg(long)]
-    sacred_guarantees: bool,
-    /// Jobs of equal kind and key share one execution
-    #[arg(long)]
-    hold_similar_work: bool,
-    /// How a worker is picked among those that may take a job
-    #[arg(long, default_value = "random-weighted")]
-    selector: SelectorName,
-    /// A job that has lost its worker so often ends with ECRASH; 0: no limit
-    #[arg(long, value_name = "COUNT", default_value_t = 5)]
-    max_attempts: u16,
-    /// A peer that says nothing for so long is pinged
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    heartbeat: Duration,
-    /// A peer that says nothing for so long is given up
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
-    heartbeat_timeout: Duration,
-    /// Refuse the JSON dialect
-    #[arg(long)]
-    no_json: bool,
-    /// Look for news for up to 50 µs before falling asleep, while they come that soon; auto: where that takes no more
-    /// processor time than to be woken
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    busy_poll: When,
-}
-
-/// Everything has a bound.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Bounds (0: none)")]
-struct BoundOptions {
-    /// Connections
-    #[arg(long, value_name = "COUNT", default_value_t = 16_384)]
-    max_connections: u32,
-    /// Connections from one address
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    max_connections_per_address: u32,
-    /// Time for the handshake
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    handshake_timeout: Duration,
-    /// Time without progress within a frame
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    frame_timeout: Duration,
-    /// Payload of a job, and a result
-    #[arg(long, value_name = "SIZE", default_value = "20MiB", value_parser = size)]
-    max_payload: u64,
-    /// Jobs that wait
-    #[arg(long, value_name = "COUNT", default_value_t = 10_000_000)]
-    max_queued_jobs: u64,
-    /// Jobs of one client that wait
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    max_queued_jobs_per_client: u64,
-    /// Bytes of jobs that wait
-    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
-    max_queued_bytes: u64,
-    /// Jobs that have no answer yet, waiting or running
-    #[arg(long, value_name = "COUNT", default_value_t = 20_000_000)]
-    max_open_jobs: u64,
-    /// Bytes of their payloads
-    #[arg(long, value_name = "SIZE", default_value = "8GiB", value_parser = size)]
-    max_open_bytes: u64,
-    /// Jobs that one client takes back in a second, over ten seconds
-    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
-    max_aborts_per_second: u64,
-    /// A peer that has so much to read yet gets no more jobs, and its streams pause
-    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size)]
-    outbox_pause_bytes: u64,
-    /// A peer that reads nothing for so long, although it could, is dropped
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    outbox_stall: Duration,
-    /// A peer that has so much to read is dropped
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
-    max_outbox_bytes: u64,
-    /// All peers together have so much to read: the one with the most is dropped
-    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
-    max_outboxes_bytes: u64,
-    /// All peers together have begun to send so much: the one that held the most for the longest is sent away
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
-    max_incomplete_bytes: u64,
-}
-
-/// The selectors that come with the manager.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum SelectorName {
-    /// By chance, in proportion to what each could still take
-    RandomWeighted,
-    /// The one with the least to do
-    LeastLoaded,
-    /// The less loaded of two taken by chance
-    TwoChoices,
-    /// One after the other
-    RoundRobin,
-}
-
-impl SelectorName {
-    fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
-/// When to look for news before falling asleep.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum When {
-    /// Where that takes no more processor time than to be woken
-    Auto,
-    /// Whatever it costs: the least latency
-    Always,
-    /// Never
-    Never,
-}
-
-impl From<When> for BusyPolling {
-    fn from(when: When) -> Self {
-        match when {
-            When::Auto => Self::Auto,
-            When::Always => Self::Always,
-            When::Never => Self::Never,
-        }
-    }
 }
 
 /// The executable `manager`.
@@ -294,52 +166,6 @@ fn builder(parsed: &Parsed<ManagerOptions>) -> Result<Builder, Failure> {
     }
     builder = dispatch.apply(builder)?;
     Ok(bounds.apply(builder))
-}
-
-impl DispatchOptions {
-    fn apply(&self, mut builder: Builder) -> Result<Builder, Failure> {
-        if self.classic {
-            builder = builder.classic();
-        }
-        if let Some(slots) = self.avail_threshold {
-            builder = builder.avail_threshold(slots);
-        }
-        if let Some(wait) = self.distrib_randmax {
-            builder = builder.distrib_randmax(wait);
-        }
-        builder
-            .sacred_guarantees(self.sacred_guarantees)
-            .hold_similar_work(self.hold_similar_work)
-            .max_attempts(self.max_attempts)
-            .heartbeat(self.heartbeat)
-            .heartbeat_timeout(self.heartbeat_timeout)
-            .no_json(self.no_json)
-            .busy_poll(self.busy_poll.into())
-            .selector_name(&self.selector.name())
-            .map_err(cannot_start)
-    }
-}
-
-impl BoundOptions {
-    fn apply(&self, builder: Builder) -> Builder {
-        builder
-            .max_connections(self.max_connections)
-            .max_connections_per_address(self.max_connections_per_address)
-            .handshake_timeout(self.handshake_timeout)
-            .frame_timeout(self.frame_timeout)
-            .max_payload(self.max_payload)
-            .max_queued_jobs(self.max_queued_jobs)
-            .max_queued_jobs_per_client(self.max_queued_jobs_per_client)
-            .max_queued_bytes(self.max_queued_bytes)
-            .outbox_pause_bytes(self.outbox_pause_bytes)
-            .outbox_stall(self.outbox_stall)
-            .max_outbox_bytes(self.max_outbox_bytes)
-            .max_outboxes_bytes(self.max_outboxes_bytes)
-            .max_incomplete_bytes(self.max_incomplete_bytes)
-            .max_open_jobs(self.max_open_jobs)
-            .max_open_bytes(self.max_open_bytes)
-            .max_aborts_per_second(self.max_aborts_per_second)
-    }
 }
 
 #[cfg(test)]

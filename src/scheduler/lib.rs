@@ -7,7 +7,7 @@
 //! and the order of a step. By subject: `submission` and `endings` (jobs come and end), `waits` (their clocks), `runs` and `run_limits` (assignments), `membership` (peers and offers), `similar`
 //! (shared executions), `outbox` (what has left), `streams`, `broadcast`, `aborts` and `churn` (what is taken back). What decides: `ledger` (slots and guarantees), `waiting` (lines and
 //! pools), `queueing` (into them and out of them), `dispatch`, `batch` (many at once), [`selector`], `draws`, `assigning` (slots are taken and given back), `gate`, `aside` (pauses). What it stands on: `tables`,
-//! `records`, `work`, `peers`, `deadlines`, `cleanup`, `ahead` (what comes next is brought near). What counts: `audit`, `status`; what an adapter may ask: `asked`.
+//! `records`, `work`, `peers`, `deadlines` and `alarms` (what is set, and what rings), `cleanup`, `ahead` (what comes next is brought near). What counts: `audit`, `status`; what an adapter may ask: `asked`.
 
 #![no_std]
 
@@ -45,6 +45,7 @@ mod queueing;
 pub mod selector;
 mod waiting;
 
+mod alarms;
 mod asked;
 mod audit;
 mod batch;

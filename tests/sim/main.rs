@@ -44,6 +44,7 @@ mod options;
 mod peer;
 mod planted;
 mod seeds;
+mod session;
 mod sleeps;
 mod stopping;
 mod worker;

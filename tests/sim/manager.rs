@@ -5,19 +5,18 @@ use crate::brain::Brain;
 use crate::environment::{Environment, MANAGER};
 use crate::greeting::{self, Greeting};
 use crate::invariants;
-use crate::liveness::{Cause, Clocks, Liveness, Phase, Verdict};
+use crate::liveness::{Cause, Clocks, Phase, Verdict};
 use crate::model::Model;
 use crate::network::Side;
+use crate::session::{Session, write_some};
 use crate::stopping::Stage;
 use crate::translate::{self, Heard, Speaker};
-use proletariat::net::{Inbox, Order, Outbox, Tail};
-use proletariat_protocol::batch::Batch;
-use proletariat_protocol::handshake::{Refusal, Welcome};
+use proletariat::net::{Order, Tail};
+use proletariat_protocol::handshake::Welcome;
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
-use proletariat_protocol::{ErrorCode, Payload, PeerId, Time};
+use proletariat_protocol::{ErrorCode, PeerId, Time};
 use proletariat_scheduler::{Abilities, Action, Event, Joined, OutboxLevel};
 use std::collections::BTreeMap;
-use std::io::IoSlice;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -27,23 +26,6 @@ const STALL_MICROS: u64 = 1_000_000;
 pub const LAST_WORD: Duration = Duration::from_secs(1);
 /// Steps between two looks at the status.
 const STATUS_STEPS: u64 = 8;
-
-/// A connection.
-pub struct Session {
-    greeting: Vec<u8>,
-    /// There was no place for it.
-    pub closed: Option<Refusal>,
-    /// Goes before all messages.
-    pub first: Vec<u8>,
-    inbox: Inbox,
-    outbox: Outbox,
-    /// Executions of a turn.
-    batch: Batch,
-    pub liveness: Liveness,
-    pub look: Time,
-    pub speaker: Option<Speaker>,
-    level: OutboxLevel,
-}
 
 /// One start of a manager.
 pub struct Manager {
@@ -56,40 +38,6 @@ pub struct Manager {
     clocks: Clocks,
     due: Time,
     floor: Time,
-}
-
-impl Session {
-    fn new(now: Time, payload_bytes_max: u64) -> Self {
-        Self {
-            greeting: Vec::new(),
-            closed: None,
-            first: Vec::new(),
-            inbox: Inbox::new(payload_bytes_max),
-            outbox: Outbox::new(),
-            batch: Batch::default(),
-            liveness: Liveness::new(now),
-            look: now,
-            speaker: None,
-            level: OutboxLevel::Clear,
-        }
-    }
-
-    pub fn waiting(&self) -> usize {
-        self.first.len() + self.outbox.bytes()
-    }
-
-    pub fn push(&mut self, message: &ManagerMessage, payloads: &[Payload], order: Order) {
-        self.seal();
-        self.outbox.push(message, payloads, order);
-    }
-
-    /// What was gathered becomes messages.
-    fn seal(&mut self) {
-        if self.batch.of().is_some() {
-            self.outbox.push_batch(&mut self.batch);
-            self.batch.clear();
-        }
-    }
 }
 
 impl Manager {
@@ -388,19 +336,6 @@ impl Manager {
             }
         }
     }
-}
-
-/// Writes what waits, as far as there is room; whether anything was written and there may be more.
-pub fn write_some(env: &mut Environment, connection: u64, from: Side, outbox: &mut Outbox) -> bool {
-    let mut slices = [IoSlice::new(&[]); 16];
-    let count = outbox.slices(&mut slices);
-    let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
-    if bytes.is_empty() {
-        return false;
-    }
-    let taken = env.write(connection, from, &bytes);
-    outbox.advance(taken);
-    taken > 0
 }
 
 /// Tells the brain, and all who look over its shoulder.

@@ -3,8 +3,8 @@
 
 use crate::client::ClientPart;
 use crate::environment::Environment;
-use crate::manager::write_some;
 use crate::network::Side;
+use crate::session::write_some;
 use crate::worker::WorkerPart;
 use bytes::BytesMut;
 use proletariat::net::link::{Link, LinkConfig, Retry, Step};

@@ -7,11 +7,9 @@
 mod harness;
 
 use harness::World;
-use proletariat_protocol::{
-    AssignmentId, ErrorCode, HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult,
-};
+use proletariat_protocol::{HandBackReason, JobId, JobOptions, Offer, Payload, PeerId, WorkResult};
 use proletariat_scheduler::selector::{Candidate, Candidates, Random, Request, Selector};
-use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel, Outcome};
+use proletariat_scheduler::{Action, Assign, Config, Event, OutboxLevel};
 use std::time::{Duration, Instant};
 
 /// Without the audit, which looks at everybody each time.
@@ -316,88 +314,4 @@ fn jobs_that_go_from_one_worker_to_another_one_by_one_are_not_all_looked_at_each
         }
         begin.elapsed()
     });
-}
-
-#[test]
-fn who_came_back_has_a_clock_of_its_own() {
-    let mut world = World::new(Config::default());
-    let (client, worker) = (world.client(), world.worker(Offer::new(3)));
-    submit(&mut world, client, 0, 4, &JobOptions { assign_timeout_ms: 1_000, ..JobOptions::default() });
-    let runs = assigned(&poll(&mut world));
-    tell(&mut world, Event::Withdrew { worker });
-    for (run, micros) in runs.iter().zip([1, 1, 300]) {
-        world.now = world.now + Duration::from_micros(micros);
-        let (assignment, reason) = (run.assignment, HandBackReason::Leaving);
-        tell(&mut world, Event::HandedBack { worker, assignment, reason });
-        poll(&mut world);
-    }
-    let mut ended = Vec::new();
-    while let Some(due) = world.scheduler.next_deadline().filter(|_| ended.len() < 4) {
-        world.now = world.now.max(due);
-        for action in poll(&mut world) {
-            if let Action::Deliver { job, outcome: Outcome::Error(ErrorCode::AssignTimeout, _), .. } = action
-            {
-                ended.push((job.0, world.now.0));
-            }
-        }
-    }
-    assert_eq!(ended, [(3, 1_000_000), (0, 1_000_001), (1, 1_000_002), (2, 1_000_302)]);
-}
-
-#[test]
-fn looking_ahead_changes_nothing() {
-    let mut world = World::new(Config::default());
-    let (client, worker) = (world.client(), world.worker(Offer::new(5_000)));
-    submit(&mut world, client, 0, 6_000, &JobOptions::default());
-    let runs: Vec<AssignmentId> = assigned(&poll(&mut world)).iter().map(|run| run.assignment).collect();
-    assert_eq!(runs.len(), 5_000);
-    let before = world.scheduler.status(world.now);
-    let unknown = [0, 4_999, 5_000, u64::MAX].map(AssignmentId);
-    world.scheduler.look_ahead(runs.iter().copied().rev().chain(unknown));
-    assert_eq!(format!("{:?}", world.scheduler.status(world.now)), format!("{before:?}"));
-    world.scheduler.audit();
-    for assignment in runs {
-        let payload = Payload::new().into();
-        tell(&mut world, Event::Finished { worker, assignment, result: WorkResult::Done, payload });
-    }
-    assert_eq!(assigned(&poll(&mut world)).len(), 1_000);
-    world.scheduler.audit();
-}
-
-/// What stands in a line is looked at ahead of its turn once thousands have come after it: gaps in the line, payloads of all sizes and
-/// none make no difference.
-#[test]
-fn a_backlog_with_gaps_comes_in_order_and_whole() {
-    let mut world = World::new(Config::default());
-    let client = world.client();
-    let payload = |number: u64| match number % 5 {
-        0 => Payload::new(),
-        4 => vec![number as u8; 2_000].into(),
-        size => format!("{number:0width$}", width = 16 * size as usize).into(),
-    };
-    for first in (0..12_000).step_by(100) {
-        let payloads = (first..first + 100).map(payload).collect();
-        let options = &JobOptions::default();
-        tell(&mut world, Event::Submitted { client, first: JobId(first), options, payloads });
-    }
-    for gap in (0..12_000).step_by(3) {
-        tell(&mut world, Event::Aborted { client, first: JobId(gap), count: 1 + gap % 2 });
-    }
-    poll(&mut world);
-    let worker = world.client();
-    tell(&mut world, Event::Offered { worker, offer: Offer::new(70) });
-    let mut expected = (0..12_000).filter(|number| number % 3 == 2 || number % 6 == 1);
-    loop {
-        let runs = assigned(&poll(&mut world));
-        if runs.is_empty() {
-            break;
-        }
-        for run in runs {
-            assert_eq!(Some(run.payload), expected.next().map(payload));
-            let (assignment, payload) = (run.assignment, Payload::new().into());
-            tell(&mut world, Event::Finished { worker, assignment, result: WorkResult::Done, payload });
-        }
-    }
-    assert_eq!(expected.next(), None);
-    world.scheduler.audit();
 }

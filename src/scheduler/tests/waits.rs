@@ -18,6 +18,10 @@ fn keyed(key: &str) -> JobOptions {
     JobOptions { key: Some(key.into()), ..JobOptions::default() }
 }
 
+fn limited(millis: u32) -> JobOptions {
+    JobOptions { run_timeout_ms: millis, ..keyed("k") }
+}
+
 fn level(world: &mut World, peer: PeerId, level: OutboxLevel) {
     world.tell(Event::Outbox { peer, level });
 }
@@ -243,6 +247,28 @@ fn the_wait_for_a_worker_stands_still_while_a_worker_has_the_job() {
 }
 
 #[test]
+fn who_came_back_has_a_clock_of_its_own() {
+    let mut world = World::new(Config::default());
+    let (client, worker) = (world.client(), world.worker(Offer::new(3)));
+    let options = JobOptions { assign_timeout_ms: 1_000, ..JobOptions::default() };
+    world.submit(client, options, &["x"; 4]);
+    let runs = world.assigned_to(worker);
+    world.scheduler.handle(world.now, Event::Withdrew { worker });
+    for (run, micros) in runs.iter().zip([1, 1, 300]) {
+        world.now = world.now + Duration::from_micros(micros);
+        world.hand_back(run, HandBackReason::Leaving);
+    }
+    let mut ended = Vec::new();
+    while let Some(due) = world.scheduler.next_deadline().filter(|_| ended.len() < 4) {
+        world.now = world.now.max(due);
+        world.pass_millis(0);
+        ended.extend(world.errors(client).iter().map(|(job, code)| (*job, *code, world.now.0)));
+    }
+    let over = |job, micros| (job, ErrorCode::AssignTimeout, micros);
+    assert_eq!(ended, [over(3, 1_000_000), over(0, 1_000_001), over(1, 1_000_002), over(2, 1_000_302)]);
+}
+
+#[test]
 fn who_joins_a_run_before_its_first_data_gets_them() {
     let mut world = World::new(holding());
     let (first, second, third) = (world.client(), world.client(), world.client());
@@ -266,7 +292,6 @@ fn who_joins_a_run_before_its_first_data_gets_them() {
 fn a_run_that_begins_anew_may_last_as_long_as_any_of_all_who_wait_allows() {
     let mut world = World::new(holding());
     let (first, second) = (world.client(), world.client());
-    let limited = |millis| JobOptions { run_timeout_ms: millis, ..keyed("k") };
     let worker = world.worker(Offer::new(1));
     world.submit(first, limited(1_000), &["x"]);
     let run = world.assigned_to(worker).remove(0);
@@ -280,16 +305,21 @@ fn a_run_that_begins_anew_may_last_as_long_as_any_of_all_who_wait_allows() {
     assert_eq!(run.run_limit_ms, 5_000, "it joined late, and now waits like the other");
 }
 
-#[test]
-fn who_joins_a_run_that_should_be_over_prolongs_it_for_nobody_else() {
+/// A run whose job may last a second, 200 ms after that; with its client.
+fn over_its_limit() -> (World, PeerId, Assign) {
     let mut world = World::new(holding());
     let (client, worker) = (world.client(), world.worker(Offer::new(1)));
-    let limited = |millis| JobOptions { run_timeout_ms: millis, ..keyed("k") };
     world.submit(client, limited(1_000), &["x"]);
     let run = world.assigned_to(worker).remove(0);
     start(&mut world, &run);
     world.pass_millis(1_200);
     assert!(world.errors(client).is_empty(), "the worker ends it, the manager a second later");
+    (world, client, run)
+}
+
+#[test]
+fn who_joins_a_run_that_should_be_over_prolongs_it_for_nobody_else() {
+    let (mut world, client, run) = over_its_limit();
     world.submit(client, limited(5_000), &["x"]);
     assert_eq!(world.errors(client), [(0, ErrorCode::RunTimeout)], "the worker now goes on for the other");
     world.finish(&run, "done");
@@ -298,13 +328,7 @@ fn who_joins_a_run_that_should_be_over_prolongs_it_for_nobody_else() {
 
 #[test]
 fn who_joins_a_run_that_should_be_over_and_leaves_at_once_changes_nothing_back() {
-    let mut world = World::new(holding());
-    let (client, worker) = (world.client(), world.worker(Offer::new(1)));
-    let limited = |millis| JobOptions { run_timeout_ms: millis, ..keyed("k") };
-    world.submit(client, limited(1_000), &["x"]);
-    let run = world.assigned_to(worker).remove(0);
-    start(&mut world, &run);
-    world.pass_millis(1_200);
+    let (mut world, client, _) = over_its_limit();
     let (options, payloads) = (&limited(5_000), [Payload::from_static(b"x")].into_iter().collect());
     world.scheduler.handle(world.now, Event::Submitted { client, first: JobId(1), options, payloads });
     world.abort(client, 1, 1);
@@ -317,7 +341,6 @@ fn a_run_is_over_in_time_although_the_alarm_of_an_earlier_one_was_the_earliest()
     let mut world = World::new(holding());
     world.audits = false;
     let (client, other, worker) = (world.client(), world.client(), world.worker(Offer::new(1)));
-    let limited = |millis| JobOptions { run_timeout_ms: millis, ..keyed("k") };
     world.submit(client, limited(1_000), &["x"]);
     let run = world.assigned_to(worker).remove(0);
     start(&mut world, &run);

@@ -5,6 +5,7 @@
 //! of one kind each; jobs that hold their slot for a time, or until they are told.
 use super::be32;
 use crate::drv::*;
+use crate::plan::Plan;
 use std::collections::VecDeque;
 
 const MAGIC: &[u8] = &[0xd7, b'P', b'R', b'O', 0, 1, 0, 1];
