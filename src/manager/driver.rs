@@ -37,6 +37,8 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// A turn that has brought so many bytes has much to do, some jobs or results: the sockets are looked at once more before
 /// anything is decided.
 const MUCH_BYTES: usize = 512;
+/// After so many actions outboxes are held against their bound, before more is put there.
+const MANY_ACTIONS: usize = 8_192;
 /// A turn in which the scheduler wants no more than this has little to do.
 const FEW_ACTIONS: usize = 4;
 /// A turn that has brought so many bytes takes no more of a crowd. What it takes in, decides and puts out passes through the
@@ -287,9 +289,9 @@ impl Driver {
         let mut actions = mem::take(&mut self.actions);
         self.scheduler.decide(now, &mut actions);
         self.decided = actions.len();
-        self.carry_out(actions.iter().filter(|action| !may_wait(action)), now);
+        self.carry_out(&actions, |action| !may_wait(action), now);
         self.flush_touched(now);
-        self.carry_out(actions.iter().filter(|action| may_wait(action)), now);
+        self.carry_out(&actions, may_wait, now);
         actions.clear();
         self.scheduler.settle();
         self.actions = actions;
@@ -306,9 +308,17 @@ impl Driver {
         self.go_on_stopping(now);
     }
 
-    fn carry_out<'a>(&mut self, mut actions: impl Iterator<Item = &'a Action<Parcel>>, now: Time) {
-        while let Err(panic) = contain(|| actions.by_ref().for_each(|action| self.act(action, now))) {
-            self.broke(self.connections.named, &panic, now);
+    /// Does those of the actions that are wanted now.
+    fn carry_out(&mut self, actions: &[Action<Parcel>], wanted: impl Fn(&Action<Parcel>) -> bool, now: Time) {
+        for (number, actions) in actions.chunks(MANY_ACTIONS).enumerate() {
+            if unlikely(number > 0) {
+                // One result for many jobs is written for each of them: looked at in the end alone, a bound would be none.
+                self.lose_the_overfull(now);
+            }
+            let mut actions = actions.iter().filter(|action| wanted(action));
+            while let Err(panic) = contain(|| actions.by_ref().for_each(|action| self.act(action, now))) {
+                self.broke(self.connections.named, &panic, now);
+            }
         }
     }
 

@@ -15,6 +15,9 @@ use proletariat_scheduler::{Action, Event, MANAGER, OutboxLevel, Parcel, Schedul
 use std::mem;
 use std::task::{Context, Poll};
 
+/// Why a peer that does not read is lost.
+const OVERFULL: &str = "more waited for it than max_outbox_bytes";
+
 impl Driver {
     /// Does what the scheduler wants.
     #[inline]
@@ -128,6 +131,19 @@ impl Driver {
         self.touched.append(&mut touched);
     }
 
+    /// Ends those for whom more waits than their bound, before all of this turn is said.
+    #[cold]
+    pub(super) fn lose_the_overfull(&mut self, now: Time) {
+        let most = self.config.outbox_bytes_max;
+        let touched = [self.touched.clone(), self.touched_later.clone()].concat();
+        for place in touched {
+            let waiting = self.connections.at(place).map_or(0, |session| session.outgoing.bytes() as u64);
+            if waiting > most {
+                self.lose(place, now, Some(OVERFULL));
+            }
+        }
+    }
+
     fn flush(&mut self, place: u32, now: Time) {
         let Some(session) = self.connections.at(place) else { return };
         session.touched = false;
@@ -161,7 +177,7 @@ impl Driver {
         }
         let waiting = session.outgoing.bytes() as u64;
         if unlikely(waiting > self.config.outbox_bytes_max) {
-            return self.lose(place, now, Some("more waited for it than max_outbox_bytes"));
+            return self.lose(place, now, Some(OVERFULL));
         }
         if self.count_outbox(place, waiting, now) {
             self.tell_level(place, waiting, now);

@@ -81,6 +81,10 @@ impl Scheduler {
         }
         let jobs: Vec<JobKey> = stream.recipients.keys().copied().collect();
         for job in jobs {
+            // Empty chunks need no credit: as with reports of progress nothing else bounds them.
+            if payload.is_empty() && self.reads_slowly(job) {
+                continue;
+            }
             let (client, job) = self.caller(job);
             self.actions.push(Action::Data { client, job, payload: payload.clone() });
         }

@@ -71,3 +71,23 @@ fn other_kinds_and_other_keys_do_not_share() {
     results.sort();
     assert_eq!(results, ["1", "2", "3", "4", "5"]);
 }
+
+/// One result for many jobs of one client is a copy for each of them: the bound on what waits for it holds meanwhile.
+#[test]
+fn a_result_for_a_crowd_of_jobs_keeps_to_the_bound_of_an_outbox() {
+    const MIB: u64 = 1 << 20;
+    let test = Test::alone();
+    let manager = test.manager(&["--hold-similar-work", "--max-outbox-bytes", "16MiB"]);
+    let mut worker = manager.raw_worker(Offer::new(1));
+    let mut client = manager.peer(CLIENT);
+    client.submit_with(keyed(), &[&b""[..]; 60_000]);
+    let (execution, _) = worker.execution();
+    manager.until("all are there", |status| status["manager"]["open_jobs"] == 60_000);
+    let process = &manager.process;
+    process.forget_peak();
+    let before = process.memory();
+    worker.finish(execution.assignment, &[b'r'; 8_000]);
+    manager.until("the client was given up", |status| status["manager"]["open_jobs"] == 0);
+    let more = process.peak_memory().saturating_sub(before);
+    assert!(more < 150 * MIB, "{} MiB for answers of 480 MB", more / MIB);
+}

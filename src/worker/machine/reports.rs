@@ -54,8 +54,8 @@ impl Reports {
         self.starts.push_back((now, run));
     }
 
-    /// A start that cannot wait, because data follows.
-    pub(super) fn started_with_data(&mut self, assignment: AssignmentId) {
+    /// A start that cannot wait, because data follows, or the end of one that was stopped.
+    pub(super) fn started_at_once(&mut self, assignment: AssignmentId) {
         self.push(
             PeerMessage::Started { assignments: vec![assignment] },
             Vec::new(),

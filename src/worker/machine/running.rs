@@ -54,7 +54,13 @@ impl Machine {
             Verdict::Finished(result, payload) => {
                 return self.reports.finished(now, assignment, result, payload, run.has_streamed);
             }
-            Verdict::HandBack(reason) => return self.hand_back(assignment, reason),
+            Verdict::HandBack(reason) => {
+                if run.state == State::Stopping(Why::Leaving) && !run.start_reported {
+                    // It was stopped midway: the manager must not take it for one that never began.
+                    self.reports.started_at_once(assignment);
+                }
+                return self.hand_back(assignment, reason);
+            }
             Verdict::Crashed(message) => PeerMessage::Crashed { assignment, message },
             Verdict::Stopped => PeerMessage::Stopped { assignment },
         };
@@ -118,7 +124,7 @@ impl Machine {
         let assignment = run.assignment;
         run.has_streamed = true;
         if !core::mem::replace(&mut run.start_reported, true) {
-            self.reports.started_with_data(assignment);
+            self.reports.started_at_once(assignment);
         }
         let order = Order::Keyed(assignment.0);
         match item {

@@ -125,3 +125,15 @@ fn a_new_run_limit_counts_from_the_start() {
     world.turn();
     assert_eq!(world.take_cancelled(), [other]);
 }
+
+/// Otherwise a job that may be tried once only would be taken for one that never began, and begin elsewhere.
+#[test]
+fn a_young_run_that_leaving_has_stopped_is_told_as_started() {
+    let mut world = World::serving(Offer::new(5));
+    let run = world.assign(execution(1));
+    world.tell(Event::Drain { timeout: Duration::ZERO });
+    assert_eq!(world.take_cancelled(), [run]);
+    world.take_said();
+    world.end(run, Ending::Failed("cancelled".into()));
+    assert_eq!(world.take_said(), [started(&[1]), hand_back(1, HandBackReason::Leaving)]);
+}
