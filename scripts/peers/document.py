@@ -25,8 +25,20 @@ def machine():
     name = next((l.split(":", 1)[1].strip() for l in cpu.splitlines() if l.startswith("model name")), platform.machine())
     count = sum(l.startswith("processor") for l in cpu.splitlines())
     memory = int(open("/proc/meminfo").readline().split()[1]) >> 20
-    commit = bench.subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=bench.ROOT, capture_output=True, text=True).stdout.strip()
-    return f"{bench.time.strftime('%Y-%m-%d')}, commit {commit}; {name}, {count} processors, {memory} GiB, Linux {platform.release().split('-')[0]}.\n"
+    return f"{bench.time.strftime('%Y-%m-%d')}, {commit()}, built by {built()}; {name}, {count} processors, {memory} GiB, Linux {platform.release().split('-')[0]}.\n"
+
+
+def commit():
+    """the commit, and whether what is measured differs from it"""
+    git = lambda *words: bench.subprocess.run(["git", *words], cwd=bench.ROOT, capture_output=True, text=True).stdout.strip()
+    changed = git("status", "--porcelain", "--", "src", "bin", "protocol", "scripts/peers/src", "Cargo.toml", "Cargo.lock")
+    return f"commit {git('rev-parse', '--short', 'HEAD')}" + (" and changes that are not in it" if changed else "")
+
+
+def built():
+    """how our executables were built"""
+    ways = {"guided": "scripts/release", "release": "cargo build --release"}
+    return ways.get(os.path.basename(bench.OURS), "other means")
 
 
 def save(rows):

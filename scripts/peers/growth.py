@@ -10,14 +10,18 @@ AXES = {
     "workers": ("Workers of 25 slots, four jobs outstanding for each slot", [
         (f"{n:,}", s, f"--workers {n} --outstanding {max(1000, 100 * n)}") for n in (1, 4, 10, 100, 1000, 2000) for s in ("ours-lean", "slot-relay") if s == "ours-lean" or n <= 1000]),
     "workers, 1,000 outstanding": ("The same with 1,000 jobs outstanding: from 10 workers on each write carries fewer jobs, for any broker", [
-        (f"{n:,}", s, f"--workers {n}") for n in (4, 100, 2000) for s in ("ours-lean", "slot-relay") if s == "ours-lean" or n <= 1000]),
+        (f"{n:,}", s, f"--workers {n}") for n in (4, 100, 2000) for s in ("ours-lean", "slot-relay")]),
     "queued": ("Jobs that wait", [(f"{n:,}", "ours-lean", f"--outstanding {n}") for n in (1000, 100_000, 1_000_000, 5_000_000)]),
     "kinds, any": ("Kinds (25 jobs of a kind in a row), 4 workers that take any", [
         (f"{n:,}", "ours-lean", f"--run 25 --kinds {n}") for n in (1, 16, 1000)]),
     "kinds, one each": ("Kinds, 1,000 workers that take one kind each, four jobs outstanding for each slot", [
         (f"{n:,}", "ours-lean", f"--run 25 --kinds {n} --kind-each --workers 1000 --outstanding 100000") for n in (1, 16, 1000)]),
+    "kinds, mixed": ("Kinds, no two jobs in a row alike: each job is pushed in a message of its own, also where there is one kind", [
+        (f"{n:,}", "ours-lean", f"--apart --kinds {n}") for n in (1, 16, 1000)]),
     "priorities": ("Priorities (25 jobs of a priority in a row)", [
         (f"{n:,}", "ours-lean", f"--run 25 --priorities {n}") for n in (1, 10, 1000)]),
+    "priorities, mixed": ("Priorities, no two jobs in a row alike: each job is pushed in a message of its own, also where there is one priority", [
+        (f"{n:,}", "ours-lean", f"--apart --priorities {n}") for n in (1, 10, 1000)]),
 }
 
 

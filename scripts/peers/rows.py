@@ -10,6 +10,8 @@ FIGURES = {
     "max": "max_us", "driver_us": "driver_us_per_job", "broker_cpu": "broker_cpus", "driver_cpu": "driver_cpus", "ctx_per_job": "broker_switches_per_job",
     "rss2": "rss_after_bytes", "rss_start": "rss_start_bytes", "idle": "idle_workers",
 }
+# in each row, null where a workload has no such figure
+ALWAYS = ("jobs_per_s", "broker_us_per_job", "p50_us", "p99_us", "bytes_per_job")
 
 
 def rows(runs):
@@ -20,13 +22,13 @@ def rows(runs):
     out = []
     for w, system in list(dict.fromkeys((r["w"], r["system"]) for r in runs)):
         rs = groups[w, system]
-        row = {"workload": w, "system": system, "runs": len(rs)}
+        row = {"workload": w, "system": system, "runs": len(rs), **dict.fromkeys(ALWAYS)}
         for key, name in FIGURES.items():
             v = [r[key] for r in rs if isinstance(r.get(key), (int, float))]
             if v:
                 row[name] = round(statistics.median(v), 4)
                 if len(v) > 1:
-                    row[name + "_min"], row[name + "_max"] = round(min(v), 4), round(max(v), 4)
+                    row[name + "_each"] = [round(x, 4) for x in v]
         for count in ("lost", "dup", "bad"):
             row[count] = sum(r.get(count, 0) for r in rs)
         if any("waves" in r for r in rs):
@@ -46,6 +48,15 @@ class Table:
 
     def of(self, w, system, name):
         return self.by.get((w, system), {}).get(name)
+
+    def ratio(self, one, other):
+        """The median of the ratios of each repeat, the least and the most of them; one of medians where repeats do not match."""
+        mine, theirs = self.of(*one), self.of(*other)
+        if not mine or not theirs:
+            return None
+        each = [self.of(w, s, n + "_each") or [] for w, s, n in (one, other)]
+        ratios = [a / b for a, b in zip(*each)] if len(each[0]) == len(each[1]) > 0 else [mine / theirs]
+        return statistics.median(ratios), min(ratios), max(ratios)
 
     def systems(self, w):
         return [r["system"] for r in self.rows if r["workload"] == w and r["runs"]]

@@ -10,6 +10,8 @@ pub struct Plan {
     pub priorities: usize,
     /// so many jobs in a row have the same kind and priority
     pub run: u64,
+    /// each job is pushed in a message of its own, as are jobs of which no two in a row are alike
+    pub apart: bool,
     pub guarantees: Vec<(u32, u32)>,
     pub timeout_ms: u32,
     pub run_timeout_ms: u32,
@@ -27,6 +29,7 @@ impl Default for Plan {
             kind_each: false,
             priorities: 1,
             run: 1,
+            apart: false,
             guarantees: vec![],
             timeout_ms: 0,
             run_timeout_ms: 0,

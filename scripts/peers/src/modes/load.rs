@@ -52,13 +52,13 @@ pub fn load(o: &Opts, r: &mut Run, out: &mut Vec<String>) {
         (r.cx.waits - wt0) as f64 / jobs.max(1) as f64
     ));
     cpu(out, s0, s1, d0, d1, jobs, secs);
-    pct(&mut r.cx.lat.take().unwrap_or_default(), out);
-    // let the rest come home, so that "every job came back once" is checked
+    // let the rest come home, so that "every job came back once" is checked, and that a stall beyond the end is seen
     let end = Instant::now() + Duration::from_secs(20);
     while r.cx.n.done < r.cx.n.submitted && Instant::now() < end {
         r.flush();
         r.turn();
     }
+    pct(&mut r.cx.lat.take().unwrap_or_default(), out);
     out.push(format!("\"total\":{},\"lost\":{}", r.cx.n.done, r.cx.n.submitted - r.cx.n.done));
 }
 

@@ -7,11 +7,15 @@ use super::be32;
 use crate::drv::*;
 use crate::plan::Plan;
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 
 const MAGIC: &[u8] = &[0xd7, b'P', b'R', b'O', 0, 1, 0, 1];
 /// What senders put into one message.
 const MESSAGE_BYTES_MAX: usize = 262_144;
 const JOBS_MAX: usize = 65_536;
+/// Half of what names a session of this process.
+static INSTANCE: OnceLock<u64> = OnceLock::new();
 
 #[derive(Default)]
 pub struct Ours {
@@ -67,9 +71,10 @@ fn frame(out: &mut Vec<u8>, f: impl FnOnce(&mut Vec<u8>)) {
 fn hello(out: &mut Vec<u8>, c: ConnId, client: bool) {
     out.extend_from_slice(MAGIC);
     frame(out, |out| {
-        let mut instance = [0x5a; 16];
-        instance[..8].copy_from_slice(&(c as u64).to_le_bytes());
-        out.extend_from_slice(&instance);
+        // each process draws keys of its own: no two generators are taken for one another
+        let of_process = *INSTANCE.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+        out.extend_from_slice(&(c as u64).to_le_bytes());
+        out.extend_from_slice(&of_process.to_le_bytes());
         out.extend_from_slice(&[u8::from(client), u8::from(!client), 0]);
         put_text(out, "peers");
         out.push(0);
@@ -313,6 +318,9 @@ impl Proto for Ours {
         }
         class.payloads.extend_from_slice(payload);
         class.sizes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        if cx.plan.apart {
+            self.seal_class(cx, number);
+        }
     }
 
     /// The jobs of a turn are one message for each kind and priority.
