@@ -1,5 +1,6 @@
 //! `client`: pushes jobs and gets the answers back; asks the manager; tells the others.
 
+mod ahead;
 mod batch;
 mod bench;
 mod collect;

@@ -1,5 +1,6 @@
 //! `client work`: jobs in, outcomes out.
 
+use super::ahead::Ahead;
 use super::in_order::InOrder;
 use super::payloads::Payloads;
 use super::waiting::{Progress, Watcher};
@@ -19,7 +20,6 @@ use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -72,9 +72,6 @@ pub(super) struct WorkOptions {
     output: Format,
 }
 
-/// Jobs that may be handed in before the first of them is printed. In submission order a slow job holds back what was done
-/// after it; this bounds how much.
-const AHEAD_MAX: usize = 65_536;
 /// Outcomes that are printed together before the next look at anything else.
 const PRINTED_TOGETHER_MAX: usize = 1_024;
 
@@ -154,14 +151,12 @@ fn open(
 async fn feed(
     mut payloads: Payloads,
     group: Group,
-    ahead: &Semaphore,
+    ahead: &Ahead,
     progress: &Progress,
 ) -> Result<Result<(), Error>, Failure> {
     let unreadable = |sentence| Failure::new(Exit::Failed, sentence);
     while let Some(payload) = payloads.next().await.map_err(unreadable)? {
-        // Closed only with the printer, which goes when this does.
-        let Ok(permit) = ahead.acquire().await else { break };
-        permit.forget();
+        ahead.enter(payload.len()).await;
         progress.submitted();
         if let Err(error) = group.submit(Job::new(payload)).await {
             return Ok(Err(error));
@@ -180,7 +175,7 @@ struct Printer {
     stream: bool,
     people: bool,
     quiet: bool,
-    ahead: Arc<Semaphore>,
+    ahead: Arc<Ahead>,
     progress: Arc<Progress>,
 }
 
@@ -194,7 +189,7 @@ impl Printer {
             stream: options.stream,
             people: options.output == Format::Human,
             quiet: options.output == Format::Quiet,
-            ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
+            ahead: Arc::default(),
             progress,
         }
     }
@@ -205,6 +200,7 @@ impl Printer {
         match update {
             Update::Outcome(outcome) => {
                 self.progress.answered();
+                self.ahead.answered(index, bytes_of(&outcome));
                 self.outcome(index, outcome)
             }
             Update::Data(data) if self.stream => self.out.data(index, &data),
@@ -228,7 +224,7 @@ impl Printer {
     }
 
     fn print(&mut self, index: u64, outcome: &Outcome) -> io::Result<()> {
-        self.ahead.add_permits(1);
+        self.ahead.printed(bytes_of(outcome));
         self.tally.count(outcome.as_ref().err().map(|error| error.code));
         match outcome {
             Ok(result) => self.out.result(index, result),
@@ -242,6 +238,10 @@ impl Printer {
             Err(error) => self.out.error(index, error.code, &error.message),
         }
     }
+}
+
+fn bytes_of(outcome: &Outcome) -> usize {
+    outcome.as_ref().map_or_else(|error| error.message.len(), |result| result.len())
 }
 
 impl WorkOptions {
