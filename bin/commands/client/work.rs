@@ -2,9 +2,9 @@
 
 use super::ahead::Ahead;
 use super::in_order::InOrder;
-use super::payloads::Payloads;
+use super::payloads::{Payloads, STDIN};
 use super::waiting::{Progress, Watcher};
-use super::{Interrupt, ManagerAt, rest_of};
+use super::{Interrupt, ManagerAt, cut_off, end_of, rest_of};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, kind};
 use crate::output::{Format, OutcomeWriter, Tally, one_line};
@@ -46,7 +46,7 @@ pub(super) struct WorkOptions {
     /// Larger is more urgent
     #[arg(long, default_value_t = 0)]
     priority: u32,
-    /// The whole call, connecting included; what is not answered then ends with ECSTO
+    /// The whole call, connecting included; what is not answered then ends with ECSTO, what is not read is left out
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     /// The run of a job; ETO
@@ -109,14 +109,12 @@ async fn work(
     let _watcher = Watcher::new(client.clone(), options.kind.clone(), Arc::clone(&progress));
     let mut printer = Printer::new(&options, &manager, Arc::clone(&progress));
     let ahead = Arc::clone(&printer.ahead);
-    let mut feeding = pin!(feed(Payloads::new(options.payloads), group, &ahead, &progress));
-    let mut fed = false;
+    let end = end_of(options.timeout.unwrap_or_default(), called);
+    let mut feeding = pin!(feed(Payloads::new(options.payloads).until(end), group, &ahead, &progress));
+    let mut is_cut_off = None;
     loop {
         tokio::select! {
-            result = &mut feeding, if !fed => {
-                result?.map_err(failed)?;
-                fed = true;
-            }
+            fed = &mut feeding, if is_cut_off.is_none() => is_cut_off = Some(fed?.map_err(failed)?),
             update = updates.next() => {
                 let Some(update) = update else { break };
                 printer.take(update)?;
@@ -130,7 +128,7 @@ async fn work(
         }
     }
     printer.out.finish()?;
-    Ok(printer.tally.exit())
+    if is_cut_off == Some(true) { Err(cut_off(STDIN)) } else { Ok(printer.tally.exit()) }
 }
 
 /// A group, and what comes back from it; without `stream` outcomes alone.
@@ -147,13 +145,13 @@ fn open(
     Ok((group, outcomes.map(|(index, outcome)| (index, Update::Outcome(outcome))).boxed()))
 }
 
-/// Hands payloads in, as fast as the group and the printer take them.
+/// Hands payloads in, as fast as the group and the printer take them; whether the end of the call came before that of the input.
 async fn feed(
     mut payloads: Payloads,
     group: Group,
     ahead: &Ahead,
     progress: &Progress,
-) -> Result<Result<(), Error>, Failure> {
+) -> Result<Result<bool, Error>, Failure> {
     let unreadable = |sentence| Failure::new(Exit::Failed, sentence);
     while let Some(payload) = payloads.next().await.map_err(unreadable)? {
         ahead.enter(payload.len()).await;
@@ -163,7 +161,7 @@ async fn feed(
         }
     }
     group.close();
-    Ok(Ok(()))
+    Ok(Ok(payloads.is_cut_off()))
 }
 
 /// Prints what comes back, in order or as it comes.
