@@ -4,6 +4,7 @@ mod arith;
 mod collect;
 mod exec;
 mod http;
+mod last_words;
 mod lookup;
 mod run;
 

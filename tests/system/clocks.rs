@@ -36,6 +36,32 @@ fn the_whole_call_ends_with_ecsto_and_keeps_what_was_answered() {
 }
 
 #[test]
+fn the_whole_call_ends_though_its_input_does_not() {
+    let test = Test::alone();
+    let manager = test.manager(&[]);
+    let table = test.file("table", "1.1.1.1:foo:10:0\n1.1.1.1:slow:10:60\n");
+    let lookup = ["--builtin", "lookup", "--table", table.to_str().unwrap(), "--slots", "4"];
+    let sleep = ["--builtin", "sleep", "--kinds", "sleep"];
+    let _workers = [manager.ready_worker(&sleep), manager.ready_worker(&lookup)];
+    let limit = Duration::from_millis(300);
+    let work = &["work", "--timeout", "300ms", "--kind", "sleep", "-"][..];
+    let batch = &["batch", "--timeout", "300ms", "--group", "1", "-"][..];
+    for (words, quick, slow) in [(work, "1ms\n", "60s\n"), (batch, "1.1.1.1:foo\n", "1.1.1.1:slow\n")] {
+        let silent = manager.client(words).ended().expect(4).said(&["standard input"]);
+        assert_on_time(silent.took, limit, 2 * PROCESS);
+        let mut waiting = manager.client(words);
+        waiting.feed_some([quick, slow].concat().as_bytes());
+        let waiting = waiting.ended().expect(4);
+        assert_on_time(waiting.took, limit, 2 * PROCESS);
+        let told = [&waiting.text(), &*waiting.err].concat();
+        assert_eq!(told.matches("error ECSTO").count(), 1, "{told}");
+        let endless = manager.client(words).feed_without_end(quick.as_bytes()).ended().expect(4);
+        assert_on_time(endless.took, limit, 2 * PROCESS);
+        manager.until_idle();
+    }
+}
+
+#[test]
 fn the_whole_call_includes_connecting() {
     let test = Test::alone();
     let port = crate::harness::nobody().port().to_string();

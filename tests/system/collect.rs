@@ -1,6 +1,8 @@
 //! `client collect`, here and on the workers of a manager, with the stand-in of the examples.
 
-use crate::harness::{Ended, Test, let_time_pass, until, within};
+use crate::harness::{CLIENT, Ended, Test, let_time_pass, until, within};
+use proletariat_protocol::JobOptions;
+use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use rustix::process::Signal;
 use serde_json::json;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,10 +10,40 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// Listens on a port (first argument), answers once with so many lines (second) of 100 bytes, and ends. Its starts and ends are
+/// lines of two files (third, fourth).
+const ONE_ANSWER: &str = r#"
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    let note = |file: &str| writeln!(File::options().create(true).append(true).open(file).unwrap(), "x").unwrap();
+    note(&words[3]);
+    let listener = std::net::TcpListener::bind(("127.0.0.1", words[1].parse().unwrap())).unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    for line in BufReader::new(&stream).lines() {
+        if line.unwrap().is_empty() {
+            break;
+        }
+    }
+    let mut answer = String::from("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+    for number in 0..words[2].parse::<u32>().unwrap() {
+        answer += &format!("{number:099}\n");
+    }
+    stream.write_all(answer.as_bytes()).unwrap();
+    note(&words[4]);
+}
+"#;
+
 /// The stand-in, built into the folder of the test, so that its processes are known by their path.
 fn stand_in(test: &Test) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples/samples.rs");
-    let program = test.path("samples");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    build(test, &root.join("examples/samples.rs"), "samples")
+}
+
+fn build(test: &Test, source: &Path, name: &str) -> PathBuf {
+    let program = test.path(name);
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let built = Command::new(rustc)
         .args(["--edition", "2024", "-O", "-o"])
@@ -162,4 +194,63 @@ fn no_copy_outlives_any_ending() {
         assert_eq!(client.ended().code, code);
         within(Duration::from_secs(3), "the copies are gone", || (copies(&program) == 0).then_some(()));
     }
+}
+
+#[test]
+fn who_keeps_the_pipes_of_a_copy_open_holds_nobody_up() {
+    let test = Test::new();
+    let (program, gate) = (stand_in(&test), test.path("gate"));
+    // It has left the group of the copy, so it is nobody's to end; it has the copy's pipes.
+    let helper = format!("setsid sh -c 'until [ -e {} ]; do sleep 0.05; done' &", gate.display());
+    let crashes = format!("{helper} echo lost >&2; exit 1");
+    let words = ["collect", "--workers", "1", "--samples", "1", "--", "sh", "-c", &crashes];
+    let ended = test.run("client", &words).expect(1);
+    ended.said(&["sh: 6 copies without a sample", "exit status: 1: lost"]);
+    let manager = test.manager(&[]);
+    let stays = format!("{helper} exec {} -port {{port}}", program.display());
+    let _worker = manager.ready_worker(&["--collect", &json!(["sh", "-c", stays]).to_string()]);
+    assert_collected(&manager.ask(&["collect", "--workers", "1", "--samples", "1"]).expect(0), 1, 1);
+    manager.until_idle();
+    assert_eq!(copies(&program), 0, "copies are left");
+    std::fs::write(&gate, "").unwrap();
+}
+
+#[test]
+fn what_a_copy_gave_before_it_ended_counts_however_slowly_it_is_taken() {
+    const SAMPLES: u32 = 20_000;
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let program = build(&test, &test.file("one_answer.rs", ONE_ANSWER), "one_answer");
+    let (starts, ends) = (test.path("starts"), test.path("ends"));
+    let copy = json!([program, "{port}", SAMPLES.to_string(), starts, ends]).to_string();
+    let _worker = manager.ready_worker(&["--slots", "1", "--collect", &copy]);
+    let mut client = manager.peer(CLIENT);
+    let order = json!({"id": 0, "n": SAMPLES, "path": "/"}).to_string();
+    let options = JobOptions { kind: Some("collect".into()), stream: true, ..JobOptions::default() };
+    client.submit_with(options, &[order.as_bytes()]);
+    let (mut samples, mut credited, mut has_waited) = (0, 0, false);
+    loop {
+        match client.hear() {
+            (ManagerMessage::Data { job, bytes }, payloads) => {
+                assert_eq!(payloads[0], format!("{samples:099}\n"));
+                samples += 1;
+                if !has_waited && ends.exists() {
+                    // Twice as long as anybody waits for last words.
+                    let_time_pass(Duration::from_secs(1));
+                    has_waited = true;
+                }
+                let taken = u64::from(samples * bytes);
+                if taken - credited > 100_000 {
+                    client.say(&PeerMessage::Credit { job, bytes: taken - credited }, &[]);
+                    credited = taken;
+                }
+            }
+            (ManagerMessage::Outcomes { .. }, _) => break,
+            (ManagerMessage::Accepted { .. } | ManagerMessage::Restarted { .. }, _) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(samples, SAMPLES);
+    let copies = std::fs::read_to_string(&starts).unwrap().lines().count();
+    assert_eq!(copies, 1, "copies for the samples of one");
 }

@@ -2,7 +2,7 @@
 
 use super::payloads::{Payloads, STDIN};
 use super::waiting::{Progress, Watcher};
-use super::{Interrupt, ManagerAt, rest_of};
+use super::{Interrupt, ManagerAt, cut_off, end_of, rest_of};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, kind};
 use crate::output::{Format, Tally};
@@ -43,7 +43,7 @@ pub(super) struct BatchOptions {
     /// Larger is more urgent
     #[arg(long, default_value_t = 0)]
     priority: u32,
-    /// The whole call, connecting included; what is not answered then ends with ECSTO
+    /// The whole call, connecting included; what is not answered then ends with ECSTO, what is not read is left out
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     /// The run of a job; ETO
@@ -83,6 +83,15 @@ struct Summary {
     failed_groups: u64,
     #[serde(skip)]
     tally: Tally,
+    /// The call was over before its input.
+    #[serde(skip)]
+    is_cut_off: bool,
+}
+
+/// What became of the input.
+struct Fed {
+    bad_lines: u64,
+    is_cut_off: bool,
 }
 
 /// What has been sent and not been answered, by the index of its job.
@@ -94,21 +103,26 @@ pub(super) async fn run(
     mut interrupt: Interrupt,
 ) -> Result<Exit, Failure> {
     let called = Instant::now();
-    let lines = lines_of(&options.file)?;
+    let lines = lines_of(&options.file)?.until(end_of(options.timeout.unwrap_or_default(), called));
     let client = interrupt.or(manager.connect("client batch", options.timeout.unwrap_or_default())).await??;
     let result = interrupt.or(batch(&options, lines, manager, &client, called)).await;
     // Whatever the ending: jobs without an outcome are aborted, and the manager is told.
     client.shutdown().await;
     let summary = result??;
     summary.print(&options)?;
-    Ok(summary.exit())
+    if summary.is_cut_off { Err(cut_off(&name_of(&options.file))) } else { Ok(summary.exit()) }
+}
+
+/// What the input is called in sentences.
+fn name_of(file: &Path) -> String {
+    if file == Path::new("-") { STDIN.to_owned() } else { file.display().to_string() }
 }
 
 fn lines_of(file: &Path) -> Result<Payloads, Failure> {
+    let name = name_of(file);
     if file == Path::new("-") {
-        return Payloads::lines_of(io::stdin(), STDIN).map_err(|error| Failure::new(Exit::Failed, error));
+        return Payloads::lines_of(io::stdin(), &name).map_err(|error| Failure::new(Exit::Failed, error));
     }
-    let name = file.display().to_string();
     let unreadable = |error: io::Error| Failure::usage(format!("{name}: {error}"));
     let opened = std::fs::File::open(file).map_err(unreadable)?;
     if opened.metadata().map_err(unreadable)?.is_dir() {
@@ -135,7 +149,7 @@ async fn batch(
     let mut summary = Summary::default();
     loop {
         tokio::select! {
-            bad_lines = &mut feeding, if fed.is_none() => fed = Some(bad_lines?.map_err(failed)?),
+            result = &mut feeding, if fed.is_none() => fed = Some(result?.map_err(failed)?),
             outcome = outcomes.next() => {
                 let Some((index, outcome)) = outcome else { break };
                 progress.sign();
@@ -145,25 +159,29 @@ async fn batch(
             }
         }
     }
-    summary.bad_lines = fed.unwrap_or_default();
+    if let Some(Fed { bad_lines, is_cut_off }) = fed {
+        (summary.bad_lines, summary.is_cut_off) = (bad_lines, is_cut_off);
+    }
     summary.seconds = begun.elapsed().as_secs_f64();
     Ok(summary)
 }
 
-/// Hands the batches in; how many lines were left out.
+/// Hands the batches in. Where the end of the call comes before that of the input, the commands that make up no batch yet are
+/// left out, too.
 async fn feed(
     options: &BatchOptions,
     mut lines: Payloads,
     group: Group,
     open: Open,
     progress: &Progress,
-) -> Result<Result<u64, Error>, Failure> {
+) -> Result<Result<Fed, Error>, Failure> {
     let size = usize::try_from(options.group).unwrap_or(usize::MAX);
     let (mut number, mut bad_lines, mut jobs) = (0_u64, 0_u64, 0_usize);
     let mut batch: Vec<Line> = Vec::new();
     loop {
         let next = lines.next().await.map_err(|sentence| Failure::new(Exit::Failed, sentence))?;
         let is_last = next.is_none();
+        let is_cut_off = lines.is_cut_off();
         if let Some(text) = next {
             number += 1;
             match checked(&text) {
@@ -175,7 +193,7 @@ async fn feed(
                 }
             }
         }
-        if batch.len() >= size || is_last && !batch.is_empty() {
+        if batch.len() >= size || is_last && !is_cut_off && !batch.is_empty() {
             let payload = payload(&batch);
             open.lock().unwrap_or_else(PoisonError::into_inner).insert(jobs, std::mem::take(&mut batch));
             jobs += 1;
@@ -186,7 +204,7 @@ async fn feed(
         }
         if is_last {
             group.close();
-            return Ok(Ok(bad_lines));
+            return Ok(Ok(Fed { bad_lines, is_cut_off }));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `client`: pushes jobs and gets the answers back; asks the manager; tells the others.
 
+mod ahead;
 mod batch;
 mod bench;
 mod collect;
@@ -150,6 +151,16 @@ fn rest_of(total: Duration, called: Instant) -> Duration {
     }
     // At least a millisecond, because zero would be no limit.
     total.saturating_sub(called.elapsed()).max(Duration::from_millis(1))
+}
+
+/// When a whole call is over; a total of zero is none.
+fn end_of(total: Duration, called: Instant) -> Option<tokio::time::Instant> {
+    (!total.is_zero()).then(|| (called + total).into())
+}
+
+/// What a call comes to that was over before its input.
+fn cut_off(input: &str) -> Failure {
+    Failure::new(Exit::TimedOut, format!("the timeout came before the end of {input}: the rest is left out"))
 }
 
 /// The manager that the commands talk to, and how.

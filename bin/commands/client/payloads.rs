@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::{Instant, timeout_at};
 
 /// The longest line: far over any payload that a manager takes, so that the manager says what its own limit is.
 const LINE_BYTES_MAX: usize = 1 << 30;
@@ -28,30 +29,53 @@ pub(super) struct Payloads {
     words: VecDeque<OsString>,
     lines: VecDeque<Bytes>,
     input: Option<Receiver<Portion>>,
+    /// From then on no input is read.
+    end: Option<Instant>,
+    is_cut_off: bool,
 }
 
 impl Payloads {
     /// Of these words; `-` stands for the lines of standard input.
     pub(super) fn new(words: Vec<OsString>) -> Self {
-        Self { words: words.into(), lines: VecDeque::new(), input: None }
+        Self { words: words.into(), lines: VecDeque::new(), input: None, end: None, is_cut_off: false }
     }
 
     /// The lines of this input; `name` is what it is called where it cannot be read.
     pub(super) fn lines_of(input: impl Read + Send + 'static, name: &str) -> Result<Self, String> {
-        let input = Some(read_in_background(input, name)?);
-        Ok(Self { words: VecDeque::new(), lines: VecDeque::new(), input })
+        Ok(Self { input: Some(read_in_background(input, name)?), ..Self::new(Vec::new()) })
+    }
+
+    /// No more than can be read before this moment: an input may have no end. Words are there already and are not left out, unless
+    /// they stand behind an input that is.
+    pub(super) fn until(mut self, end: Option<Instant>) -> Self {
+        self.end = end;
+        self
+    }
+
+    /// Whether something of an input was left out.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// The next payload, or a sentence why there is none. Nothing is lost if this is dropped midway.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, String> {
         loop {
+            if self.is_cut_off || !self.lines.is_empty() && self.is_late() {
+                self.is_cut_off = true;
+                return Ok(None);
+            }
             if let Some(line) = self.lines.pop_front() {
                 return Ok(Some(line));
             }
             if let Some(input) = &mut self.input {
-                match input.recv().await {
-                    Some(portion) => self.lines = portion?.into(),
-                    None => self.input = None,
+                let received = match self.end {
+                    None => Ok(input.recv().await),
+                    Some(end) => timeout_at(end, input.recv()).await,
+                };
+                match received {
+                    Ok(Some(portion)) => self.lines = portion?.into(),
+                    Ok(None) => self.input = None,
+                    Err(_) => self.is_cut_off = true,
                 }
                 continue;
             }
@@ -64,6 +88,10 @@ impl Payloads {
 }
 
 impl Payloads {
+    fn is_late(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
     /// All payloads that are there already, at least one, until there are no more. Nothing is lost if this is dropped midway.
     pub(super) async fn next_some(&mut self) -> Result<Option<VecDeque<Bytes>>, String> {
         let Some(first) = self.next().await? else { return Ok(None) };
@@ -148,6 +176,7 @@ impl Splitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     /// Gives out its pieces one read at a time.
     struct Pieces(VecDeque<&'static [u8]>);
@@ -162,7 +191,7 @@ mod tests {
 
     async fn read(pieces: &[&'static [u8]]) -> Vec<Bytes> {
         let input = Some(read_in_background(Pieces(pieces.iter().copied().collect()), STDIN).unwrap());
-        let mut payloads = Payloads { words: ["after".into()].into(), lines: VecDeque::new(), input };
+        let mut payloads = Payloads { input, ..Payloads::new(vec!["after".into()]) };
         let mut lines = Vec::new();
         while let Some(line) = payloads.next().await.unwrap() {
             lines.push(line);
@@ -183,6 +212,28 @@ mod tests {
         for (pieces, lines) in table {
             assert_eq!(read(pieces).await, *lines, "{pieces:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_input_is_read_until_its_time_is_over() {
+        let of = |input| Payloads { input: Some(input), ..Payloads::new(vec!["after".into()]) };
+        let soon = || Some(Instant::now() + Duration::from_millis(10));
+        let (portions, input) = channel(PORTIONS_MAX);
+        portions.send(Ok(vec!["a".into(), "b".into()])).await.unwrap();
+        let mut payloads = of(input).until(Some(Instant::now() + Duration::from_secs(600)));
+        assert_eq!(payloads.next().await.unwrap().unwrap(), "a");
+        payloads.end = Some(Instant::now());
+        assert!(payloads.next().await.unwrap().is_none(), "a line that is there has no time any more");
+        assert!(payloads.next().await.unwrap().is_none(), "it does not begin again");
+        assert!(payloads.is_cut_off());
+        let (_silent, input) = channel(PORTIONS_MAX);
+        let mut payloads = of(input).until(soon());
+        assert!(payloads.next().await.unwrap().is_none());
+        assert!(payloads.is_cut_off() && payloads.is_late());
+        // What has ended is whole, and words are no input.
+        let mut payloads = of(channel(1).1).until(Some(Instant::now()));
+        assert_eq!(payloads.next().await.unwrap().unwrap(), "after");
+        assert!(payloads.next().await.unwrap().is_none() && !payloads.is_cut_off());
     }
 
     #[tokio::test]

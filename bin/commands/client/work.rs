@@ -1,9 +1,10 @@
 //! `client work`: jobs in, outcomes out.
 
+use super::ahead::Ahead;
 use super::in_order::InOrder;
-use super::payloads::Payloads;
+use super::payloads::{Payloads, STDIN};
 use super::waiting::{Progress, Watcher};
-use super::{Interrupt, ManagerAt, rest_of};
+use super::{Interrupt, ManagerAt, cut_off, end_of, rest_of};
 use crate::exit::{Exit, Failure};
 use crate::options::value::{duration, kind};
 use crate::output::{Format, OutcomeWriter, Tally, one_line};
@@ -19,7 +20,6 @@ use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -46,7 +46,7 @@ pub(super) struct WorkOptions {
     /// Larger is more urgent
     #[arg(long, default_value_t = 0)]
     priority: u32,
-    /// The whole call, connecting included; what is not answered then ends with ECSTO
+    /// The whole call, connecting included; what is not answered then ends with ECSTO, what is not read is left out
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     /// The run of a job; ETO
@@ -72,9 +72,6 @@ pub(super) struct WorkOptions {
     output: Format,
 }
 
-/// Jobs that may be handed in before the first of them is printed. In submission order a slow job holds back what was done
-/// after it; this bounds how much.
-const AHEAD_MAX: usize = 65_536;
 /// Outcomes that are printed together before the next look at anything else.
 const PRINTED_TOGETHER_MAX: usize = 1_024;
 
@@ -112,14 +109,12 @@ async fn work(
     let _watcher = Watcher::new(client.clone(), options.kind.clone(), Arc::clone(&progress));
     let mut printer = Printer::new(&options, &manager, Arc::clone(&progress));
     let ahead = Arc::clone(&printer.ahead);
-    let mut feeding = pin!(feed(Payloads::new(options.payloads), group, &ahead, &progress));
-    let mut fed = false;
+    let end = end_of(options.timeout.unwrap_or_default(), called);
+    let mut feeding = pin!(feed(Payloads::new(options.payloads).until(end), group, &ahead, &progress));
+    let mut is_cut_off = None;
     loop {
         tokio::select! {
-            result = &mut feeding, if !fed => {
-                result?.map_err(failed)?;
-                fed = true;
-            }
+            fed = &mut feeding, if is_cut_off.is_none() => is_cut_off = Some(fed?.map_err(failed)?),
             update = updates.next() => {
                 let Some(update) = update else { break };
                 printer.take(update)?;
@@ -133,7 +128,7 @@ async fn work(
         }
     }
     printer.out.finish()?;
-    Ok(printer.tally.exit())
+    if is_cut_off == Some(true) { Err(cut_off(STDIN)) } else { Ok(printer.tally.exit()) }
 }
 
 /// A group, and what comes back from it; without `stream` outcomes alone.
@@ -150,25 +145,23 @@ fn open(
     Ok((group, outcomes.map(|(index, outcome)| (index, Update::Outcome(outcome))).boxed()))
 }
 
-/// Hands payloads in, as fast as the group and the printer take them.
+/// Hands payloads in, as fast as the group and the printer take them; whether the end of the call came before that of the input.
 async fn feed(
     mut payloads: Payloads,
     group: Group,
-    ahead: &Semaphore,
+    ahead: &Ahead,
     progress: &Progress,
-) -> Result<Result<(), Error>, Failure> {
+) -> Result<Result<bool, Error>, Failure> {
     let unreadable = |sentence| Failure::new(Exit::Failed, sentence);
     while let Some(payload) = payloads.next().await.map_err(unreadable)? {
-        // Closed only with the printer, which goes when this does.
-        let Ok(permit) = ahead.acquire().await else { break };
-        permit.forget();
+        ahead.enter(payload.len()).await;
         progress.submitted();
         if let Err(error) = group.submit(Job::new(payload)).await {
             return Ok(Err(error));
         }
     }
     group.close();
-    Ok(Ok(()))
+    Ok(Ok(payloads.is_cut_off()))
 }
 
 /// Prints what comes back, in order or as it comes.
@@ -180,7 +173,7 @@ struct Printer {
     stream: bool,
     people: bool,
     quiet: bool,
-    ahead: Arc<Semaphore>,
+    ahead: Arc<Ahead>,
     progress: Arc<Progress>,
 }
 
@@ -194,7 +187,7 @@ impl Printer {
             stream: options.stream,
             people: options.output == Format::Human,
             quiet: options.output == Format::Quiet,
-            ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
+            ahead: Arc::default(),
             progress,
         }
     }
@@ -205,6 +198,7 @@ impl Printer {
         match update {
             Update::Outcome(outcome) => {
                 self.progress.answered();
+                self.ahead.answered(index, bytes_of(&outcome));
                 self.outcome(index, outcome)
             }
             Update::Data(data) if self.stream => self.out.data(index, &data),
@@ -228,7 +222,7 @@ impl Printer {
     }
 
     fn print(&mut self, index: u64, outcome: &Outcome) -> io::Result<()> {
-        self.ahead.add_permits(1);
+        self.ahead.printed(bytes_of(outcome));
         self.tally.count(outcome.as_ref().err().map(|error| error.code));
         match outcome {
             Ok(result) => self.out.result(index, result),
@@ -242,6 +236,10 @@ impl Printer {
             Err(error) => self.out.error(index, error.code, &error.message),
         }
     }
+}
+
+fn bytes_of(outcome: &Outcome) -> usize {
+    outcome.as_ref().map_or_else(|error| error.message.len(), |result| result.len())
 }
 
 impl WorkOptions {

@@ -1,5 +1,6 @@
 //! Copies of a program that stream lines over HTTP, one copy per job.
 
+use super::last_words::{LastWords, until_late};
 use crate::supervisor::guard::{Child, Guard, Output, Program};
 use crate::worker::{Ending, Handler, Run};
 use core::time::Duration;
@@ -13,9 +14,11 @@ use proletariat_protocol::Payload;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// A copy that does not listen after this is replaced.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
@@ -101,15 +104,23 @@ impl Collect {
             Ok(child) => child,
             Err(error) => return End::Replace(error.to_string()),
         };
-        let complaints = tokio::spawn(tail(child.stdout.take(), child.stderr.take()));
-        let end = tokio::select! {
-            biased;
-            () = run.cancelled() => End::Over(Ending::Failed(String::from("cancelled"))),
-            end = self.read(run, order, port.number, left) => end,
-            status = ended(&mut child) => End::Replace(status),
+        let exited = CancellationToken::new();
+        let complaints = tokio::spawn(tail(child.stdout.take(), child.stderr.take(), exited.clone()));
+        let reading = async {
+            let mut read = pin!(self.read(run, order, port.number, left, LastWords::new(&exited)));
+            tokio::select! {
+                biased;
+                end = &mut read => return end,
+                _ = ended(&mut child) => exited.cancel(),
+            }
+            // What it gave before is in the connection, or waits for the caller.
+            read.await
         };
+        let end = run.unless_cancelled(reading).await;
+        let end = end.unwrap_or_else(|cancelled| End::Over(Ending::Failed(cancelled.to_string())));
         child.terminate();
         let status = ended(&mut child).await;
+        exited.cancel();
         let said = complaints.await.unwrap_or_default();
         match end {
             End::Replace(reason) if said.is_empty() => End::Replace(format!("{reason}; {status}")),
@@ -119,14 +130,24 @@ impl Collect {
     }
 
     /// Asks the copy until it has given all, or gives nothing.
-    async fn read(&self, run: &Run, order: &CollectOrder, port: u16, left: &mut u64) -> End {
+    async fn read(
+        &self,
+        run: &Run,
+        order: &CollectOrder,
+        port: u16,
+        left: &mut u64,
+        mut last_words: LastWords<'_>,
+    ) -> End {
         while *left > 0 {
+            if last_words.has_ended() {
+                return End::Replace(String::from("it has given all it had"));
+            }
             let path = order.path.replace("{n}", &left.to_string());
             let uri: Uri = match format!("http://127.0.0.1:{port}{path}").parse() {
                 Ok(uri) => uri,
                 Err(error) => return End::Over(Ending::Failed(format!("path {path}: {error}"))),
             };
-            let response = match self.reach(&uri).await {
+            let response = match self.reach(&uri, &mut last_words).await {
                 Ok(response) => response,
                 Err(reason) => return End::Replace(reason),
             };
@@ -135,7 +156,7 @@ impl Collect {
                 return End::Over(Ending::Failed(reason));
             }
             let before = *left;
-            if let Err(end) = samples(run, response.into_body(), left).await {
+            if let Err(end) = samples(run, response.into_body(), left, &mut last_words).await {
                 return end;
             }
             if *left == before {
@@ -146,13 +167,19 @@ impl Collect {
     }
 
     /// The answer of a copy that may have just begun.
-    async fn reach(&self, uri: &Uri) -> Result<Response<Incoming>, String> {
+    async fn reach(&self, uri: &Uri, last_words: &mut LastWords<'_>) -> Result<Response<Incoming>, String> {
         let limit = Instant::now() + LISTEN_LIMIT;
         loop {
-            match self.client.get(uri.clone()).await {
-                Ok(response) => return Ok(response),
-                Err(error) if error.is_connect() && Instant::now() < limit => sleep(CONNECT_PAUSE).await,
-                Err(error) => return Err(format!("GET {uri}: {error}")),
+            match last_words.wait(self.client.get(uri.clone())).await {
+                Some(Ok(response)) => return Ok(response),
+                Some(Err(error)) if error.is_connect() && last_words.has_ended() => {
+                    return Err(String::from("nobody listens on its port"));
+                }
+                Some(Err(error)) if error.is_connect() && Instant::now() < limit => {
+                    sleep(CONNECT_PAUSE).await;
+                }
+                Some(Err(error)) => return Err(format!("GET {uri}: {error}")),
+                None => return Err(format!("GET {uri}: no answer before its end")),
             }
         }
     }
@@ -217,9 +244,18 @@ impl Drop for Port {
 }
 
 /// Sends the lines of an answer, at most so many as are left.
-async fn samples(run: &Run, mut body: Incoming, left: &mut u64) -> Result<(), End> {
+async fn samples(
+    run: &Run,
+    mut body: Incoming,
+    left: &mut u64,
+    last_words: &mut LastWords<'_>,
+) -> Result<(), End> {
     let mut begun: Vec<u8> = Vec::new();
-    while let Some(frame) = body.frame().await {
+    loop {
+        let Some(frame) = last_words.wait(body.frame()).await else {
+            return Err(End::Replace(String::from("its answer does not go on")));
+        };
+        let Some(frame) = frame else { break };
         // The line that a crash cuts in two is none.
         let frame = frame.map_err(|error| End::Replace(format!("its answer breaks off ({error})")))?;
         let Ok(chunk) = frame.into_data() else { continue };
@@ -254,8 +290,8 @@ async fn ended(child: &mut Child) -> String {
     }
 }
 
-/// Takes what a copy writes, so that it never waits for a reader; the end of what it complained.
-async fn tail(stdout: Option<Output>, stderr: Option<Output>) -> String {
+/// Takes what a copy writes, so that it never waits for a reader; the end of what it complained, soon after its end.
+async fn tail(stdout: Option<Output>, stderr: Option<Output>, exited: CancellationToken) -> String {
     let mut kept: Vec<u8> = Vec::new();
     let silent = async {
         let mut buffer = vec![0; 4_096];
@@ -272,6 +308,9 @@ async fn tail(stdout: Option<Output>, stderr: Option<Output>) -> String {
             }
         }
     };
-    tokio::join!(silent, loud);
+    until_late(&exited, async {
+        tokio::join!(silent, loud);
+    })
+    .await;
     String::from_utf8_lossy(&kept).trim().to_owned()
 }

@@ -1,5 +1,6 @@
 //! A process for each job.
 
+use super::last_words::{LastWords, until_late};
 use crate::supervisor::guard::{Child, Error, Guard, Output, Program};
 use crate::worker::{Ending, HandBackReason, Handler, Run};
 use core::time::Duration;
@@ -12,7 +13,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Stands for the payload in the words of the program.
@@ -24,9 +24,6 @@ const TAIL_BYTES: usize = 2_048;
 /// Bytes of the first read, and of those after it: most programs write little.
 const FIRST_READ_BYTES: usize = 2 * 1024;
 const READ_BYTES: usize = 64 * 1024;
-/// What a child wrote is there when it has ended, unless a descendant that left its group still has the pipe open. Nobody waits
-/// longer than this for that. It is the waits for the pipe that count: what a caller takes slowly is not lost.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Starts a program for each job: the payload on its standard input, and as one argument where a word holds `{}`; what it
 /// writes is the result. No shell has a part in it. A status other than 0 fails the job, with the end of what it complained.
@@ -201,19 +198,6 @@ impl Heard {
     }
 }
 
-/// Does the work, but not for long after the child has ended.
-async fn until_late(exited: &CancellationToken, work: impl Future<Output = ()>) {
-    let late = async {
-        exited.cancelled().await;
-        sleep(LAST_WORDS).await;
-    };
-    tokio::select! {
-        biased;
-        () = late => {}
-        () = work => {}
-    }
-}
-
 /// A child need not read its input.
 async fn feed(stdin: Option<pipe::Sender>, payload: &[u8]) {
     if let Some(mut stdin) = stdin {
@@ -232,9 +216,10 @@ async fn listen(
     let Some(mut stdout) = stdout else { return Ok(()) };
     let bytes_max = run.result_bytes_max();
     let mut buffer = vec![0; FIRST_READ_BYTES];
-    let mut patience = LAST_WORDS;
+    let mut last_words = LastWords::new(exited);
     loop {
-        let count = read(&mut stdout, &mut buffer, exited, &mut patience).await;
+        // Nothing when nothing is left to be heard: the pipe has ended or is broken, or it was waited for long enough.
+        let count = last_words.wait(stdout.read(&mut buffer)).await.map_or(0, |read| read.unwrap_or(0));
         if count == 0 {
             return Ok(());
         }
@@ -247,31 +232,6 @@ async fn listen(
         }
         buffer.resize(READ_BYTES, 0);
     }
-}
-
-/// So much was read; nothing when nothing is left to be heard: the pipe has ended or is broken, or the child has ended and all the
-/// waits since then together have used up the patience.
-async fn read(
-    stdout: &mut Output,
-    buffer: &mut [u8],
-    exited: &CancellationToken,
-    patience: &mut Duration,
-) -> usize {
-    let mut since = None;
-    let late = async {
-        exited.cancelled().await;
-        since = Some(Instant::now());
-        sleep(*patience).await;
-    };
-    let count = tokio::select! {
-        biased;
-        read = stdout.read(buffer) => read.unwrap_or(0),
-        () = late => 0,
-    };
-    if let Some(since) = since {
-        *patience = patience.saturating_sub(since.elapsed());
-    }
-    count
 }
 
 async fn keep_tail(stderr: Option<Output>, tail: &mut VecDeque<u8>) {

@@ -200,6 +200,13 @@ impl Running {
         self
     }
 
+    /// Hands over the same bytes again and again, for as long as the process takes them.
+    pub(crate) fn feed_without_end(mut self, bytes: &'static [u8]) -> Self {
+        let mut input = self.input.take().unwrap();
+        std::thread::spawn(move || while input.write_all(bytes).is_ok() {});
+        self
+    }
+
     /// Hands over some of the input and keeps the rest of it open.
     pub(crate) fn feed_some(&mut self, bytes: &[u8]) {
         self.input.as_mut().unwrap().write_all(bytes).unwrap();
