@@ -79,6 +79,7 @@ impl Scheduler {
         };
         // What was taken since may have changed what is best in a pool, unless that was found after it.
         let (mut changed, mut found) = (false, None);
+        let mut behind: SmallVec<[PoolKey; 4]> = SmallVec::new();
         while let Some(Reverse((head, pool))) = next {
             if unlikely(!self.joins_batch(pool, head.priority())) {
                 self.place_batch(now);
@@ -87,10 +88,17 @@ impl Scheduler {
             let holds = !changed || found == Some(pool);
             let present = if holds { next } else { entry(self, pool) };
             let again = if present.as_ref().is_some_and(|Reverse((best, _))| *best == head) {
-                let rival = self.first_rival(&mut heads, pool, head);
-                self.dispatch_line(now, pool, head, rival);
                 (changed, found) = (true, Some(pool));
-                entry(self, pool)
+                if likely(!(self.peers.are_left_behind() && self.is_left_behind(head))) {
+                    let rival = self.first_rival(&mut heads, pool, head);
+                    self.dispatch_line(now, pool, head, rival);
+                    entry(self, pool)
+                } else if self.pass_over(head) {
+                    entry(self, pool)
+                } else {
+                    behind.push(pool);
+                    None
+                }
             } else {
                 present
             };
@@ -104,6 +112,8 @@ impl Scheduler {
         self.burst.heads = heads;
         self.place_batch(now);
         self.pools.take_dirty();
+        self.burst.behind = !behind.is_empty();
+        behind.into_iter().for_each(|pool| self.pools.mark(pool));
     }
 
     /// The best head of all other lines that are as urgent, and perhaps of others. Pools that serve this line as well have it on top

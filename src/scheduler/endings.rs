@@ -139,14 +139,14 @@ impl Scheduler {
         }
     }
 
-    /// Fails at once what does not want to wait and still does. While slots gather, nobody has been looked for yet: whom
+    /// Fails at once what does not want to wait and still does. While slots gather, or a pass has left some to the next step, nobody has been looked for yet: whom
     /// somebody could take takes part in the pass that follows. Tells whether any has failed.
     pub(crate) fn refuse_to_wait(&mut self, now: Time) -> bool {
         if likely(self.burst.no_wait.is_empty() & self.burst.until_pass.is_empty()) {
             return false;
         }
         let mut failed = false;
-        let gathering = self.gate.opens_at().is_some() && !self.draining;
+        let gathering = (self.gate.opens_at().is_some() | self.burst.behind) && !self.draining;
         if !gathering {
             self.burst.no_wait.append(&mut self.burst.until_pass);
         }

@@ -6,7 +6,7 @@
 //! In reading order: [`Event`] and [`Action`] are the two faces of the machine, `received` and `passing` have the bytes that go through, `machine` is its way in
 //! and the order of a step. By subject: `submission` and `endings` (jobs come and end), `waits` (their clocks), `runs` and `run_limits` (assignments), `membership` (peers and offers), `similar`
 //! (shared executions), `outbox` (what has left), `streams`, `broadcast`, `aborts` and `churn` (what is taken back). What decides: `ledger` (slots and guarantees), `waiting` (lines and
-//! pools), `queueing` (into them and out of them), `dispatch`, `batch` (many at once), [`selector`], `draws`, `assigning` (slots are taken and given back), `gate`, `aside` (pauses). What it stands on: `tables`,
+//! pools), `queueing` (into them and out of them), `portions` (what many lines would make long), `dispatch`, `batch` (many at once), [`selector`], `draws`, `assigning` (slots are taken and given back), `gate`, `aside` (pauses). What it stands on: `tables`,
 //! `records`, `work`, `peers`, `deadlines` and `alarms` (what is set, and what rings), `cleanup`, `ahead` (what comes next is brought near). What counts: `audit`, `status`; what an adapter may ask: `asked`.
 
 #![no_std]
@@ -27,6 +27,7 @@ mod churn;
 mod endings;
 mod membership;
 mod outbox;
+mod portions;
 mod run_limits;
 mod runs;
 mod similar;

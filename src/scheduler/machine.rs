@@ -109,6 +109,10 @@ pub(crate) struct Burst {
     pub(crate) misplaced: Vec<PeerKey>,
     /// Workers that got slots back, so that their weights are not what they can take.
     pub(crate) unweighed: Vec<PeerKey>,
+    /// Heads that were passed over in this step.
+    pub(crate) passed_over: usize,
+    /// The last pass has left some to the next step.
+    pub(crate) behind: bool,
     /// Empty; its room is used by each pass of the dispatch.
     pub(crate) heads: BinaryHeap<Reverse<(Head, PoolKey)>>,
     /// Empty but during a pass of the dispatch.
@@ -273,6 +277,9 @@ impl Scheduler {
         }
         self.choose_pools();
         self.weigh_all();
+        if unlikely(self.peers.are_left_behind() | self.pools.are_behind()) {
+            self.do_portions();
+        }
         self.dispatch(now);
         if unlikely(self.refuse_to_wait(now)) {
             // Who shared an execution with one of them may be less urgent than it was, and have room.
@@ -289,9 +296,8 @@ impl Scheduler {
     #[must_use]
     #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
-        let left_over =
-            self.peers.is_purging() | !self.burst.losses.is_empty() | !self.burst.aborts.is_empty();
-        if unlikely(left_over) {
+        let left_over = !self.burst.losses.is_empty() | !self.burst.aborts.is_empty();
+        if unlikely(left_over | self.peers.are_left_behind() | self.pools.are_behind()) {
             return Some(Time::ZERO);
         }
         let gate = self.gate.opens_at().filter(|_| self.pools.is_dirty() && !self.draining);

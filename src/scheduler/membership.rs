@@ -55,7 +55,7 @@ impl Scheduler {
         self.notice(|| Notice::Leave { peer: id });
         self.remove_worker(now, peer);
         self.leave_broadcasts(peer);
-        self.detach_lines(peer, true);
+        self.peers.cease_changing(peer);
         self.peers.purging.push((peer, 0));
     }
 
@@ -115,12 +115,15 @@ impl Scheduler {
                 self.peers[peer].worker = Some(Box::new(worker));
             }
             Some(worker) => {
+                let same = worker.offered == kinds && worker.not_mine.is_empty();
                 worker.ledger.offer(offer);
                 worker.withdrawn = false;
                 let before = core::mem::replace(&mut worker.offered, kinds);
                 let not_mine = core::mem::take(&mut worker.not_mine);
-                // The old pools name these kinds until the worker has left them.
-                self.leave_pools(peer);
+                // The old pools name these kinds until the worker has left them. If it offers the same ones, it need not.
+                if !same {
+                    self.leave_pools(peer);
+                }
                 self.release_kinds(&before);
                 not_mine.into_iter().for_each(|kind| self.kinds.release(kind));
             }
@@ -167,7 +170,7 @@ impl Scheduler {
         }
     }
 
-    /// What a worker takes has changed: before the next dispatch it goes where it belongs. A pool costs as much as what waits
+    /// What a worker takes has changed: before the next dispatch it goes where it belongs. A new pool has to learn of what waits
     /// for it, so a worker changes over once a burst, whatever it says in it.
     fn choose_pool_later(&mut self, peer: PeerKey) {
         if let Some(worker) = self.peers.worker_mut(peer)
@@ -192,22 +195,28 @@ impl Scheduler {
 
     /// Into the pools of those that take the same kinds now.
     fn enter_pools(&mut self, peer: PeerKey) {
-        self.leave_pools(peer);
         let id = self.peers[peer].id;
         let Some(worker) = self.peers.worker_mut(peer) else {
             return;
         };
+        worker.misplaced = false;
         let mut kinds = worker.offered.clone();
         let paused = worker.pauses.iter().filter(|(_, pause)| pause.active).map(|(kind, _)| *kind);
         worker.not_mine.iter().copied().chain(paused).for_each(|kind| kinds.exclude(kind));
         let bounds = worker.ledger.bounds().to_vec();
-        let (posts, opened) = self.pools.enter(kinds, &bounds, Member { id, key: peer });
-        if let Some(worker) = self.peers.worker_mut(peer) {
-            worker.posts = posts;
-            worker.misplaced = false;
-        }
-        for pool in opened {
-            self.show_lines(pool);
+        let member = Member { id, key: peer };
+        match worker.posts[..] {
+            // A pool without workers goes, with all that it knows: who only changes its slots or ranges stays.
+            [(pool, spot)] if *self.pools.pool(pool).kinds() == kinds => {
+                worker.posts[0].1 = self.pools.move_within(pool, spot, &bounds, member);
+            }
+            _ => {
+                self.leave_pools(peer);
+                let posts = self.pools.enter(kinds, &bounds, member);
+                if let Some(worker) = self.peers.worker_mut(peer) {
+                    worker.posts = posts;
+                }
+            }
         }
         self.weigh(peer);
     }

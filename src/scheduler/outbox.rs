@@ -61,7 +61,7 @@ impl Scheduler {
         let paused = level == OutboxLevel::Paused;
         if paused != (before == OutboxLevel::Paused) {
             self.weigh(peer);
-            self.detach_lines(peer, paused);
+            self.go_round_lines(peer);
             self.pause_streams(peer, paused);
             if !paused {
                 self.wake_unread(peer);

@@ -4,10 +4,11 @@ use crate::churn::Churn;
 use crate::event::{Abilities, Joined, OutboxLevel};
 use crate::ledger::Ledger;
 use crate::outbox::Leaving;
+use crate::portions::Round;
 use crate::tables::{AssignmentKey, JobNumbers, KindKey, Numbering, PeerKey, Slab};
 use crate::waiting::{KindSet, Posts};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
@@ -26,6 +27,8 @@ pub(crate) struct Peer {
     pub(crate) roles: Roles,
     pub(crate) abilities: Abilities,
     pub(crate) level: OutboxLevel,
+    /// Its lines do not all follow it yet.
+    pub(crate) round: Option<Round>,
     /// Its open jobs, by its own numbers.
     pub(crate) jobs: JobNumbers,
     /// Which of its job numbers have come.
@@ -91,6 +94,8 @@ pub(crate) struct Peers {
     by_instance: BTreeMap<(u32, InstanceId), PeerKey>,
     /// Sessions that are over, with the number of the next job to remove.
     pub(crate) purging: Vec<(PeerKey, u64)>,
+    /// Clients that are gone round, by turns.
+    pub(crate) changing: VecDeque<PeerKey>,
 }
 
 impl Peers {
@@ -101,11 +106,28 @@ impl Peers {
             speaker: None,
             by_instance: BTreeMap::new(),
             purging: Vec::new(),
+            changing: VecDeque::new(),
         }
     }
 
     pub(crate) fn is_purging(&self) -> bool {
         !self.purging.is_empty()
+    }
+
+    pub(crate) fn is_changing(&self) -> bool {
+        !self.changing.is_empty()
+    }
+
+    /// Whether pools may know lines of clients that do not take part any more.
+    pub(crate) fn are_left_behind(&self) -> bool {
+        self.is_purging() | self.is_changing()
+    }
+
+    /// The lines of who left go with its jobs.
+    pub(crate) fn cease_changing(&mut self, key: PeerKey) {
+        if self.rows[key].round.take().is_some() {
+            self.changing.retain(|other| *other != key);
+        }
     }
 
     pub(crate) fn find(&self, peer: PeerId) -> Option<PeerKey> {
@@ -148,6 +170,7 @@ impl Peers {
             roles: joined.roles,
             abilities: joined.abilities,
             level: OutboxLevel::Clear,
+            round: None,
             jobs: JobNumbers::default(),
             numbering: Numbering::default(),
             queued: 0,

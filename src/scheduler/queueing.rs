@@ -4,12 +4,13 @@ use crate::deadlines::Alarm;
 use crate::machine::Scheduler;
 use crate::records::{Job, Place};
 use crate::similar::Similar;
-use crate::tables::{ExecutionKey, FifoKey, JobKey, PeerKey, PoolKey};
+use crate::tables::{ExecutionKey, FifoKey, JobKey, PeerKey};
 use crate::waiting::{Head, LineKey};
 use crate::work::Work;
 use alloc::vec::Vec;
 use core::time::Duration;
 use proletariat_protocol::Time;
+use proletariat_protocol::hint::unlikely;
 
 impl Scheduler {
     /// Which line an execution belongs to.
@@ -28,9 +29,12 @@ impl Scheduler {
     #[inline]
     pub(crate) fn line(&mut self, key: LineKey) -> FifoKey {
         if let Some(line) = self.lines.find(key) {
+            if unlikely(self.peers.is_changing()) {
+                self.follow_owner(line);
+            }
             return line;
         }
-        let detached = self.peers.get(key.owner).is_some_and(Self::is_detached);
+        let detached = self.is_detached(key.owner);
         self.kinds.retain(key.kind);
         self.lines.open(key, detached)
     }
@@ -100,19 +104,6 @@ impl Scheduler {
         }
     }
 
-    fn is_detached(peer: &crate::peers::Peer) -> bool {
-        peer.gone || peer.level == crate::event::OutboxLevel::Paused
-    }
-
-    /// Takes the lines of a client out of the dispatch, or lets them in again.
-    pub(crate) fn detach_lines(&mut self, client: PeerKey, detached: bool) {
-        let lines: Vec<FifoKey> = self.lines.of_owner(client).collect();
-        for line in lines {
-            self.lines.line_mut(line).detached = detached;
-            self.sync_head(line);
-        }
-    }
-
     #[inline]
     pub(crate) fn close_line(&mut self, line: FifoKey, force: bool) {
         if let Some(key) = self.lines.close_if_idle(line, force) {
@@ -120,19 +111,11 @@ impl Scheduler {
         }
     }
 
-    /// The lines of a client that is gone.
+    /// The lines of a client that is gone, with all of its jobs: no more than are kept empty.
     pub(crate) fn close_lines(&mut self, client: PeerKey) {
-        let lines: Vec<FifoKey> = self.lines.of_owner(client).collect();
-        for line in lines {
+        let lines: Vec<(LineKey, FifoKey)> = self.lines.of_owner(client, None).collect();
+        for (_, line) in lines {
             self.close_line(line, true);
-        }
-    }
-
-    /// A new pool learns of all lines that it serves.
-    pub(crate) fn show_lines(&mut self, pool: PoolKey) {
-        let heads = self.lines.heads(self.pools.pool(pool).kinds());
-        for head in heads {
-            self.pools.set_head_in(pool, None, Some(head));
         }
     }
 

@@ -159,6 +159,13 @@ impl<K: Key, T> Slab<K, T> {
         }
     }
 
+    /// No row has a key with this index, or a higher one.
+    pub(crate) fn end(&self) -> u32 {
+        let rows =
+            self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK_ROWS + last.rows.len());
+        u32::try_from(rows).expect("checked when they were inserted")
+    }
+
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.chunks.iter_mut().flat_map(|chunk| chunk.rows.iter_mut().flatten())
     }

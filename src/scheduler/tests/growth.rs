@@ -6,7 +6,7 @@
 
 use proletariat_protocol::handshake::Roles;
 use proletariat_protocol::{InstanceId, JobId, JobOptions, Offer, Payload, PeerId, Time, WorkResult};
-use proletariat_scheduler::{Abilities, Action, Config, Event, Joined, Scheduler, selector};
+use proletariat_scheduler::{Abilities, Action, Config, Event, Joined, OutboxLevel, Scheduler, selector};
 use std::time::Instant;
 
 struct Fleet {
@@ -184,4 +184,96 @@ fn many_lines_are_not_shown_to_as_many_pools_as_there_are_workers() {
         })
     };
     assert_flat("20,000 lines and 200 offers", fill(|_| 7), fill(|peer| peer as u32));
+}
+
+/// The client opens so many lines, one for each priority, while one worker that takes all of them is busy.
+fn with_lines(lines: u32) -> Fleet {
+    let mut fleet = Fleet::new(1, |_| Offer::new(1));
+    for priority in 0..lines {
+        fleet.submit(1, &JobOptions { priority, ..JobOptions::default() });
+    }
+    fleet.poll();
+    fleet
+}
+
+impl Fleet {
+    /// How long each of the steps takes that an event brings about, in nanoseconds: that of the event, and those that the scheduler wants
+    /// at once.
+    fn steps(&mut self, event: Event) -> Vec<f64> {
+        let mut begin = Instant::now();
+        self.tell(event);
+        let mut steps = Vec::new();
+        loop {
+            self.poll();
+            steps.push(begin.elapsed().as_nanos() as f64);
+            if self.scheduler.next_deadline() != Some(Time::ZERO) {
+                return steps;
+            }
+            begin = Instant::now();
+        }
+    }
+}
+
+/// The longest of the steps that the last of some events brings about. The same steps are taken several times, and the best of each
+/// counts: other work on the machine only ever makes it slower.
+fn longest_step(lines: u32, events: &[fn() -> Event<'static>]) -> f64 {
+    let (last, before) = events.split_last().expect("something happens");
+    let run = || {
+        let mut fleet = with_lines(lines);
+        before.iter().for_each(|event| drop(fleet.steps(event())));
+        fleet.steps(last())
+    };
+    let mut best = run();
+    for _ in 0..3 {
+        let again = run();
+        assert_eq!(again.len(), best.len(), "the same happens again");
+        best = best.into_iter().zip(again).map(|(one, other)| one.min(other)).collect();
+    }
+    best.into_iter().fold(0.0, f64::max)
+}
+
+/// The events bring about no longer steps with many lines than with few.
+fn assert_steps_are_short(what: &str, events: &[fn() -> Event<'static>]) {
+    let [few, many] = [LINES / 10, LINES].map(|lines| longest_step(lines, events) / 1e6);
+    println!("{what}: with {} lines the longest step takes {few:.2} ms, with {LINES} {many:.2}", LINES / 10);
+    // What is given back in steps may cost the system's allocator a dozen milliseconds at once, later.
+    assert!(many < 3.0 * few + 50.0, "{what}: a step of {few:.2} ms grew to {many:.2}");
+}
+
+/// Enough for a step that looks at all of them to be much longer than the bound, and few enough for tests without optimization.
+const LINES: u32 = if cfg!(debug_assertions) { 300_000 } else { 1_000_000 };
+const WORKER: PeerId = PeerId(2);
+
+fn offers(offer: Offer) -> Event<'static> {
+    Event::Offered { worker: WORKER, offer }
+}
+
+fn pauses() -> Event<'static> {
+    Event::Outbox { peer: CLIENT, level: OutboxLevel::Paused }
+}
+
+fn reads_again() -> Event<'static> {
+    Event::Outbox { peer: CLIENT, level: OutboxLevel::Clear }
+}
+
+fn leaves() -> Event<'static> {
+    Event::Left { peer: CLIENT }
+}
+
+#[test]
+fn a_client_with_many_lines_that_leaves_or_reads_slowly_holds_nobody_up() {
+    assert_steps_are_short("left", &[leaves]);
+    assert_steps_are_short("paused", &[pauses]);
+    assert_steps_are_short("reads again", &[pauses, reads_again]);
+    assert_steps_are_short("left while it was paused", &[pauses, leaves]);
+}
+
+#[test]
+fn a_worker_that_offers_again_holds_nobody_up_whatever_waits() {
+    let same = || offers(Offer::new(1));
+    let other_kinds = || offers(Offer::new(1).kinds([String::from("other")]));
+    assert_steps_are_short("the same offer", &[same]);
+    assert_steps_are_short("other ranges", &[|| offers(Offer::new(1).guarantee(7, 1))]);
+    assert_steps_are_short("other kinds", &[other_kinds]);
+    assert_steps_are_short("all kinds again", &[other_kinds, same]);
 }

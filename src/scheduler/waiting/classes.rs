@@ -147,6 +147,16 @@ impl Classes {
         range.show(self.index.as_mut());
     }
 
+    /// Whether the worker at a spot has these ranges.
+    pub(crate) fn has_bounds(&self, spot: Spot, bounds: &[u32]) -> bool {
+        self.class(spot.class).bounds == bounds
+    }
+
+    /// All workers.
+    pub(crate) fn members(&self) -> impl Iterator<Item = Member> {
+        self.rows.iter().flatten().flat_map(|class| class.members.iter().copied().flatten())
+    }
+
     /// Who stands at a spot.
     pub(crate) fn member(&self, spot: Spot) -> Option<Member> {
         *self.rows.get(spot.class as usize)?.as_ref()?.members.get(spot.place as usize)?

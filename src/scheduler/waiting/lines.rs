@@ -2,7 +2,7 @@
 //!
 //! An execution that comes new goes to the end; one that comes back goes to its old place. Leaving from the middle only makes an
 //! entry void (its ticket no longer fits); void entries drop off the front, and a line that is mostly void is
-//! sifted. The owner is part of the key so that all lines of a client can be taken out of the dispatch at once,
+//! sifted. The owner is part of the key so that all lines of a client can be taken out of the dispatch,
 //! however much is in them.
 
 use super::kind_set::KindSet;
@@ -11,6 +11,7 @@ use crate::tables::{ExecutionKey, FifoKey, KindKey, NO_KIND, PeerKey, Slab};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::hint::cold_path;
+use core::ops::Bound;
 use proletariat_protocol::hint::{likely, unlikely};
 
 /// A line with fewer void entries is not worth sifting.
@@ -61,6 +62,9 @@ impl Line {
 
 /// Lines that are found again without a search: those of a client that uses a few priorities by turns.
 const RECENT_LINES: usize = 16;
+
+/// How far the lines have been looked through for a pool: those before it have, by kind where that takes a few.
+pub(crate) type Shown = (KindKey, FifoKey);
 
 /// All lines.
 #[derive(Debug)]
@@ -291,34 +295,58 @@ impl Lines {
         Some(key)
     }
 
-    /// The lines of an owner.
-    pub(crate) fn of_owner(&self, owner: PeerKey) -> impl Iterator<Item = FifoKey> {
-        let from = LineKey { owner, kind: KindKey(0), priority: 0 };
-        let to = LineKey { owner, kind: KindKey(u32::MAX), priority: u32::MAX };
-        self.by_key.range(from..=to).map(|(_, line)| *line)
+    /// The lines of an owner, those after one of them or all.
+    pub(crate) fn of_owner(
+        &self,
+        owner: PeerKey,
+        after: Option<LineKey>,
+    ) -> impl Iterator<Item = (LineKey, FifoKey)> {
+        let first = LineKey { owner, kind: KindKey(0), priority: 0 };
+        let last = LineKey { owner, kind: KindKey(u32::MAX), priority: u32::MAX };
+        let from = after.map_or(Bound::Included(first), Bound::Excluded);
+        self.by_key.range((from, Bound::Included(last))).map(|(key, line)| (*key, *line))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (FifoKey, &Line)> {
         self.rows.iter()
     }
 
-    /// The lines of a kind that has a name.
-    fn of_kind(&self, kind: KindKey) -> impl Iterator<Item = (FifoKey, &Line)> {
-        let all = (kind, FifoKey(0))..=(kind, FifoKey::NONE);
-        self.by_kind.range(all).map(|(_, line)| (*line, &self.rows[*line]))
-    }
-
-    /// The heads of all lines that are for whoever takes these kinds.
-    pub(crate) fn heads(&self, kinds: &KindSet) -> Vec<Head> {
-        let head = |(line, row): (FifoKey, &Line)| Some(Head::new(row.key.priority, row.head?, line));
-        match kinds {
-            KindSet::Only(names) => {
-                names.iter().flat_map(|kind| self.of_kind(*kind)).filter_map(head).collect()
+    /// Shows the heads of lines that are for whoever takes these kinds, from a place on. Tells how many it looked at, no more than it
+    /// may, and where to go on, if there are others.
+    pub(crate) fn heads(
+        &self,
+        kinds: &KindSet,
+        (kind, line): Shown,
+        most: usize,
+        mut show: impl FnMut(Head),
+    ) -> (usize, Option<Shown>) {
+        let mut looked = 0;
+        let mut look = |line, row: Option<&Line>| {
+            if let Some((row, sequence)) = row.and_then(|row| Some((row, row.head?)))
+                && kinds.takes(row.key.kind)
+            {
+                show(Head::new(row.key.priority, sequence, line));
             }
-            KindSet::AnyBut(others) => {
-                self.iter().filter(|(_, row)| !others.contains(&row.key.kind)).filter_map(head).collect()
+            looked += 1;
+            looked == most
+        };
+        let KindSet::Only(names) = kinds else {
+            // Places without a line count, too.
+            let next =
+                (line.0..self.rows.end()).find(|line| look(FifoKey(*line), self.rows.get(FifoKey(*line))));
+            return (looked, next.map(|line| (kind, FifoKey(line + 1))));
+        };
+        let mut from = line;
+        for &kind in names.range(kind..) {
+            let of_kind = self.by_kind.range((kind, from)..=(kind, FifoKey::NONE)).map(|(_, line)| *line);
+            for line in of_kind {
+                if look(line, Some(&self.rows[line])) {
+                    return (looked, Some((kind, FifoKey(line.0 + 1))));
+                }
             }
+            from = FifoKey(0);
         }
+        (looked, None)
     }
 
     /// The counts are those of the entries.

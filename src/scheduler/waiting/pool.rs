@@ -2,7 +2,8 @@
 
 use super::classes::Classes;
 use super::kind_set::KindSet;
-use crate::tables::FifoKey;
+use super::lines::Shown;
+use crate::tables::{FifoKey, KindKey};
 use alloc::collections::BTreeSet;
 use core::fmt;
 use core::ops::Bound;
@@ -45,11 +46,24 @@ pub(crate) struct Pool {
     pub(crate) workers: Classes,
     pub(crate) heads: BTreeSet<Head>,
     pub(super) dirty: bool,
+    /// Which lines it has been shown, until it knows them all.
+    pub(super) learning: Option<Shown>,
 }
 
 impl Pool {
     pub(super) fn new(kinds: KindSet) -> Self {
-        Self { kinds, workers: Classes::default(), heads: BTreeSet::new(), dirty: false }
+        Self {
+            kinds,
+            workers: Classes::default(),
+            heads: BTreeSet::new(),
+            dirty: false,
+            learning: Some((KindKey(0), FifoKey(0))),
+        }
+    }
+
+    /// Not all lines that it serves have been shown to it: its workers have no weight yet.
+    pub(crate) fn is_learning(&self) -> bool {
+        self.learning.is_some()
     }
 
     pub(crate) fn kinds(&self) -> &KindSet {

@@ -7,15 +7,19 @@
 
 use super::class::{Member, Spot};
 use super::kind_set::KindSet;
+use super::lines::Lines;
 use super::pool::{Head, Pool};
 use crate::tables::{KindKey, NO_KIND, PoolKey, Slab};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use proletariat_protocol::hint::likely;
+use proletariat_protocol::hint::{likely, unlikely};
 use smallvec::{SmallVec, smallvec};
 
 /// So many pools may serve a kind before further sets of kinds are taken apart.
 const SETS_MAX: usize = 16;
+
+/// What a pool knew is forgotten at once if it is no more.
+const DISCARD_MIN: usize = 1_024;
 
 /// The pools that a worker stands in, with its spot in each. Nearly always it is one.
 pub(crate) type Posts = SmallVec<[(PoolKey, Spot); 1]>;
@@ -37,6 +41,10 @@ pub(crate) struct Pools {
     any: Vec<PoolKey>,
     /// Pools in which something may be dispatched since the last pass.
     dirty: Dirty,
+    /// Pools that do not know all lines that they serve yet, by turns.
+    pub(crate) learning: VecDeque<PoolKey>,
+    /// What pools knew that are no more.
+    discarded: Vec<BTreeSet<Head>>,
 }
 
 impl Pools {
@@ -47,6 +55,8 @@ impl Pools {
             named: BTreeMap::new(),
             any: Vec::new(),
             dirty: SmallVec::new(),
+            learning: VecDeque::new(),
+            discarded: Vec::new(),
         }
     }
 
@@ -91,27 +101,17 @@ impl Pools {
         names.iter().map(|kind| KindSet::Only(BTreeSet::from([*kind]))).collect()
     }
 
-    /// A worker joins the pools that it belongs to, with no weight yet. Pools that are new come second: no line is shown to
-    /// them yet.
-    pub(crate) fn enter(
-        &mut self,
-        kinds: KindSet,
-        bounds: &[u32],
-        member: Member,
-    ) -> (Posts, SmallVec<[PoolKey; 1]>) {
-        let (mut posts, mut opened) = (Posts::new(), SmallVec::new());
+    /// A worker joins the pools that it belongs to, with no weight yet.
+    pub(crate) fn enter(&mut self, kinds: KindSet, bounds: &[u32], member: Member) -> Posts {
+        let mut posts = Posts::new();
         for kinds in self.homes(kinds) {
             let pool = match self.by_kinds.get(&kinds) {
                 Some(&pool) => pool,
-                None => {
-                    let pool = self.open(kinds);
-                    opened.push(pool);
-                    pool
-                }
+                None => self.open(kinds),
             };
             posts.push((pool, self.rows[pool].workers.enter(bounds, member)));
         }
-        (posts, opened)
+        posts
     }
 
     fn open(&mut self, kinds: KindSet) -> PoolKey {
@@ -125,7 +125,48 @@ impl Pools {
             KindSet::AnyBut(_) => self.any.push(pool),
         }
         self.by_kinds.insert(kinds, pool);
+        self.learning.push_back(pool);
         pool
+    }
+
+    /// A worker stays in a pool, perhaps with other ranges.
+    pub(crate) fn move_within(&mut self, pool: PoolKey, spot: Spot, bounds: &[u32], member: Member) -> Spot {
+        let workers = &mut self.rows[pool].workers;
+        if workers.has_bounds(spot, bounds) {
+            return spot;
+        }
+        let new = workers.enter(bounds, member);
+        workers.leave(spot);
+        new
+    }
+
+    /// Whether some pools do not know all lines yet, or others are to be forgotten.
+    pub(crate) fn are_behind(&self) -> bool {
+        !(self.learning.is_empty() & self.discarded.is_empty())
+    }
+
+    /// Shows lines to a pool that does not know them all, or forgets about it if it does now; tells how many it looked at.
+    pub(crate) fn learn(&mut self, pool: PoolKey, lines: &Lines, most: usize) -> usize {
+        let row = &mut self.rows[pool];
+        let from = row.learning.expect("who is in the list learns");
+        let (looked, next) = lines.heads(&row.kinds, from, most, |head| {
+            row.heads.insert(head);
+        });
+        row.learning = next;
+        if next.is_some() {
+            self.learning.push_back(pool);
+        }
+        looked
+    }
+
+    /// Forgets so much of what pools knew that are no more.
+    pub(crate) fn discard(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(heads) = self.discarded.last_mut() else { return };
+            if heads.pop_last().is_none() {
+                self.discarded.pop();
+            }
+        }
     }
 
     /// A worker leaves a pool; a pool without workers goes.
@@ -147,11 +188,21 @@ impl Pools {
             }
         }
         self.any.retain(|other| *other != pool);
+        if row.is_learning() {
+            self.learning.retain(|other| *other != pool);
+        }
+        if row.heads.len() > DISCARD_MIN {
+            self.discarded.push(row.heads);
+        }
     }
 
     /// What each range could still take on a worker; tells whether that is more than before in any.
     pub(crate) fn weigh(&mut self, pool: PoolKey, spot: Spot, free: &[u32]) -> bool {
-        let more = self.rows[pool].workers.weigh(spot, free);
+        let row = &mut self.rows[pool];
+        if unlikely(row.is_learning()) {
+            return false;
+        }
+        let more = row.workers.weigh(spot, free);
         if more {
             self.mark(pool);
         }
@@ -160,12 +211,15 @@ impl Pools {
 
     /// A worker took so many slots for a range: so much is clear before the others are looked at.
     pub(crate) fn took(&mut self, pool: PoolKey, spot: Spot, range: usize, slots: u32) {
-        self.rows[pool].workers.took(spot, range, slots);
+        let row = &mut self.rows[pool];
+        if likely(!row.is_learning()) {
+            row.workers.took(spot, range, slots);
+        }
     }
 
     /// Something may be dispatched here.
     #[inline]
-    fn mark(&mut self, pool: PoolKey) {
+    pub(crate) fn mark(&mut self, pool: PoolKey) {
         let row = &mut self.rows[pool];
         if !row.dirty {
             row.dirty = true;
