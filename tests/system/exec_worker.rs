@@ -40,6 +40,21 @@ fn as_many_slots_as_lines_may_be_with_the_children() {
 }
 
 #[test]
+fn ten_jobs_that_always_kill_do_not_end_a_fresh_worker() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let script =
+        r#"["sh","-c","while read -r line; do case $line in poison*) exit 9; esac; echo $line; done"]"#;
+    let _worker = manager.ready_worker(&["--slots", "2", "--exec", script]);
+    let jobs: Vec<_> = (0..10).map(|number| format!("poison {number}")).collect();
+    let words: Vec<_> = ["work"].into_iter().chain(jobs.iter().map(|job| &**job)).chain(["a"]).collect();
+    let ended = manager.ask(&words).expect(1);
+    let lines = ended.lines();
+    assert!(lines[..10].iter().all(|line| line.starts_with("error ECRASH: child ")), "{lines:?}");
+    assert_eq!(lines[10], "a");
+}
+
+#[test]
 fn abort_and_run_limit_end_the_child_and_the_slot_is_free_after_that() {
     let test = Test::new();
     let manager = test.manager(&[]);

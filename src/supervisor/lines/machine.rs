@@ -12,6 +12,7 @@ mod depth;
 mod endings;
 mod event;
 mod places;
+mod silence;
 mod times;
 
 pub use event::{Action, Config, Event, LineEnd, LineId};
@@ -23,6 +24,7 @@ use core::time::Duration;
 use depth::Depth;
 use places::{Place, Places};
 use proletariat_protocol::Time;
+use silence::Silence;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -41,8 +43,8 @@ pub struct Machine {
     answered: u64,
     /// Crashes that were charged to a line.
     crashes: u64,
-    /// Lives that ended without an answer, since the last answer of anybody.
-    silent_ends: u32,
+    /// Of all children, until the first answer.
+    silence: Silence,
     hinted: bool,
     times: Times,
     out: Vec<Action>,
@@ -77,7 +79,7 @@ impl Machine {
             phase: Phase::Serving,
             answered: 0,
             crashes: 0,
-            silent_ends: 0,
+            silence: Silence::default(),
             hinted: false,
             times: Times::default(),
             out: Vec::new(),
@@ -208,7 +210,6 @@ impl Machine {
             child.answered();
             child.end_if_unwanted(number, &mut self.out);
             self.answered += answers;
-            self.silent_ends = 0;
             let up = self.children.iter().filter(|child| child.state == State::Up).count();
             if self.depth.answered(answers, latency, up) {
                 self.out.push(Action::Depth(self.depth.now()));

@@ -15,8 +15,6 @@ const START_MAX: Duration = Duration::from_secs(1);
 const FAILED_STARTS_MAX: u32 = 10;
 /// A child that lived for so long before it ended has started.
 const STARTED_AFTER: Duration = Duration::from_secs(5);
-/// Where nothing was ever answered, so many ends are enough: every line would kill.
-const SILENT_ENDS_MAX: u32 = 50;
 /// How a child ended that we ended for a line without an end.
 const OVERLONG: &str = "wrote a line without an end";
 
@@ -45,6 +43,10 @@ impl Machine {
         let how = if child.overlong { OVERLONG } else { how };
         let has_begun = child.has_begun_oldest(read_bytes);
         let given = core::mem::take(&mut child.given);
+        let was_idle = given.is_empty();
+        if let Some(oldest) = given.front().filter(|_| self.answered == 0 && has_begun && !was_told) {
+            self.silence.ended(&oldest.text, now.since(oldest.written));
+        }
         let mut is_charged = has_begun && !was_told;
         let mut again = Vec::new();
         for line in given {
@@ -63,32 +65,37 @@ impl Machine {
             }
         }
         again.into_iter().rev().for_each(|(id, text)| self.places.put_back(id, text));
-        self.lives_again(now, number, how, has_begun, was_told);
-    }
-
-    /// When it starts again, if at all.
-    fn lives_again(&mut self, now: Time, number: usize, how: &str, has_begun: bool, was_told: bool) {
         let child = &mut self.children[number];
         child.state = State::Down(now);
         if self.phase != Phase::Serving {
             return self.refuse_all();
         }
-        if was_told || child.has_answered {
-            return;
+        if !was_told && !child.has_answered {
+            self.lives_again(now, number, how, has_begun, was_idle);
         }
-        let lived = now.since(child.began);
-        self.silent_ends += 1;
-        if self.answered == 0 && self.silent_ends >= SILENT_ENDS_MAX {
-            child.state = State::GivenUp;
+    }
+
+    /// When a child starts again that has ended by itself and answered nothing, if at all.
+    fn lives_again(&mut self, now: Time, number: usize, how: &str, has_begun: bool, was_idle: bool) {
+        if self.answered == 0 && self.silence.is_too_long() && !self.is_one_at_work(now) {
             let reason = format!("ends each time before it has answered a line ({how})");
             return self.fail(&reason);
         }
-        if !has_begun && lived < STARTED_AFTER {
+        let child = &mut self.children[number];
+        let has_started = has_begun || was_idle && now.since(child.began) >= STARTED_AFTER;
+        if !has_started {
             return self.start_failed(now, number, &format!("ends before it reads a line ({how})"));
         }
         child.failed_starts = 0;
         child.state = State::Down(now + wait(child.silent_lives, RESTART_MAX));
         child.silent_lives += 1;
+    }
+
+    /// Nobody knows of a child whether it works before it has answered; but all that do not were quicker than this one.
+    fn is_one_at_work(&self, now: Time) -> bool {
+        let up = self.children.iter().filter(|child| child.state == State::Up);
+        let mut oldest = up.filter_map(|child| child.given.front());
+        oldest.any(|oldest| self.silence.is_outlasted_by(now.since(oldest.written)))
     }
 
     fn start_failed(&mut self, now: Time, number: usize, reason: &str) {
