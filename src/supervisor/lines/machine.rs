@@ -108,6 +108,7 @@ impl Machine {
         match self.phase {
             Phase::Serving => {
                 self.start_children(now);
+                self.count_again(now);
                 self.hand_out(now);
                 self.hint(now);
             }
@@ -124,7 +125,8 @@ impl Machine {
             Phase::Serving => {
                 let starts = self.children.iter().filter_map(Child::start_due).min();
                 let hint = self.children.iter().filter_map(|child| self.hint_due(child)).min();
-                [starts, hint].into_iter().flatten().min()
+                let counts = self.children.iter().filter_map(Child::count_due).min();
+                [starts, hint, counts].into_iter().flatten().min()
             }
             Phase::Ending(until) => {
                 self.children.iter().any(|child| child.state == State::Up).then_some(until)
@@ -137,6 +139,12 @@ impl Machine {
     #[must_use]
     pub fn depth(&self) -> u32 {
         self.depth.now()
+    }
+
+    /// Children that can be started, as far as is known.
+    #[must_use]
+    pub fn counted_on(&self) -> u32 {
+        self.children.iter().map(|child| u32::from(!child.given_up)).sum()
     }
 
     /// Crashes that were charged to a line, and how long the answered lines were in their children.
@@ -208,6 +216,7 @@ impl Machine {
         }
         if answers > 0 {
             child.answered();
+            child.count_on(number, &mut self.out);
             child.end_if_unwanted(number, &mut self.out);
             self.answered += answers;
             let up = self.children.iter().filter(|child| child.state == State::Up).count();

@@ -179,6 +179,20 @@ fn one_of_many_is_given_up_and_the_others_go_on() {
         }
     }
     assert_eq!(bench.line(1, "a"), [write(1, "a\n")]);
+    // It is tried again now and then, and counted on when it has started.
+    for _ in 0..3 {
+        assert_eq!(bench.machine.counted_on(), 1);
+        assert_eq!(bench.wait(), Duration::from_secs(10));
+        assert_eq!(bench.said, [Action::Start { child: 0 }]);
+        let reason = "no memory".to_owned();
+        assert_eq!(bench.tell(Event::NotStarted { child: 0, reason, hopeless: false }), []);
+    }
+    bench.wait();
+    assert_eq!(bench.tell(Event::Started { child: 0 }), []);
+    assert_eq!(bench.wait(), Duration::from_secs(5));
+    assert_eq!(bench.said, [Action::Works { child: 0 }]);
+    assert_eq!(bench.machine.counted_on(), 2);
+    assert_eq!(bench.line(2, "b"), [write(0, "b\n")]);
 }
 
 #[test]
