@@ -42,6 +42,7 @@ pub enum Op {
 struct Process {
     starting: bool,
     up: bool,
+    given_up: bool,
     told_to_end: bool,
     /// Its input has an end.
     closed: bool,
@@ -181,7 +182,11 @@ impl World {
                 assert!(self.ending && !std::mem::replace(&mut self.finished, true));
                 assert!(self.processes.iter().all(|process| !process.up && !process.starting));
             }
-            Action::Stray { .. } | Action::Hint { .. } | Action::GaveUp { .. } | Action::Depth(_) => {}
+            Action::GaveUp { child, .. } => {
+                assert!(!std::mem::replace(&mut self.processes[child].given_up, true))
+            }
+            Action::Works { child } => assert!(std::mem::replace(&mut self.processes[child].given_up, false)),
+            Action::Stray { .. } | Action::Hint { .. } | Action::Depth(_) => {}
         }
     }
 
@@ -294,7 +299,8 @@ impl World {
         if !process.up {
             return;
         }
-        let process = std::mem::take(process);
+        let given_up = process.given_up;
+        let process = std::mem::replace(process, Process { given_up, ..Process::default() });
         let read_bytes = process.taken;
         // It has read something that it has not answered, and nobody told it to end, or it left no choice.
         self.may_be_blamed = !process.read.is_empty() && (!process.told_to_end || process.overlong);

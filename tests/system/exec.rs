@@ -140,6 +140,25 @@ fn a_line_that_always_kills_is_given_up_and_the_others_are_done() {
 }
 
 #[test]
+fn a_first_line_that_always_kills_takes_no_other_line_along() {
+    let test = Test::new();
+    let ended = exec(&test, &["-x", FRAGILE, "-w", "1"], "poison\nb\n").expect(1);
+    assert_eq!(ended.text(), "b\n");
+    ended.said(&["error ECRASH: line 1: ", "1 done, 1 given up", "crashes over a line: 50\n"]);
+}
+
+#[test]
+fn a_line_that_always_kills_does_not_end_a_child_at_its_first_line() {
+    let test = Test::new();
+    // That is longer than 50 crashes take.
+    let slow =
+        r#"["sh","-c","while read -r line; do [ $line = poison ] && exit 9; sleep 8; echo $line; done"]"#;
+    let ended = exec(&test, &["-x", slow, "-w", "2"], "poison\nb\n").expect(1);
+    assert_eq!(ended.text(), "b\n");
+    ended.said(&["error ECRASH: line 1: ", "1 done, 1 given up", "crashes over a line: 50\n"]);
+}
+
+#[test]
 fn children_that_cannot_be_are_an_error_and_no_loop() {
     let test = Test::new();
     let ended = exec(&test, &["-x", r#"["no-such-program-anywhere"]"#], numbers(10)).expect(1);
@@ -156,6 +175,10 @@ fn children_that_cannot_be_are_an_error_and_no_loop() {
     let ended = exec(&test, &["-x", deadly, "-w", "2"], numbers(100)).expect(1);
     assert!(ended.took < Duration::from_secs(15), "{:?}", ended.took);
     ended.said(&["error: sh ends each time before it has answered a line (exit status 4)"]);
+    // Nobody can tell whether it is the line or the program.
+    let ended = exec(&test, &["-x", deadly, "-w", "2"], "a\n").expect(1);
+    assert!(ended.took < Duration::from_secs(15), "{:?}", ended.took);
+    ended.said(&["error ECRASH: line 1: ", "exit status 4", "0 done, 1 given up"]);
 }
 
 #[test]

@@ -40,6 +40,38 @@ fn as_many_slots_as_lines_may_be_with_the_children() {
 }
 
 #[test]
+fn a_child_that_cannot_start_is_not_offered() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let place = test.path("place");
+    // There is room for one of them.
+    let script = format!("mkdir {} || exit 3; while read -r line; do echo $line; done", place.display());
+    let program = serde_json::json!(["sh", "-c", script]).to_string();
+    let words = ["--exec", &program, "--slots", "3", "--depth", "4", "--priority-slots", "1=2"];
+    let _worker = manager.ready_worker(&words);
+    within(Duration::from_secs(15), "only one child is offered", || {
+        (manager.workers()[0]["slots"] == 4).then_some(())
+    });
+    let input: String = (0..100).map(|number| format!("{number}\n")).collect();
+    assert_eq!(manager.ask_with(&["work", "-"], &*input).expect(0).text(), input);
+}
+
+#[test]
+fn ten_jobs_that_always_kill_do_not_end_a_fresh_worker() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let script =
+        r#"["sh","-c","while read -r line; do case $line in poison*) exit 9; esac; echo $line; done"]"#;
+    let _worker = manager.ready_worker(&["--slots", "2", "--exec", script]);
+    let jobs: Vec<_> = (0..10).map(|number| format!("poison {number}")).collect();
+    let words: Vec<_> = ["work"].into_iter().chain(jobs.iter().map(|job| &**job)).chain(["a"]).collect();
+    let ended = manager.ask(&words).expect(1);
+    let lines = ended.lines();
+    assert!(lines[..10].iter().all(|line| line.starts_with("error ECRASH: child ")), "{lines:?}");
+    assert_eq!(lines[10], "a");
+}
+
+#[test]
 fn abort_and_run_limit_end_the_child_and_the_slot_is_free_after_that() {
     let test = Test::new();
     let manager = test.manager(&[]);

@@ -37,6 +37,8 @@ pub struct Settings {
 pub enum State {
     /// They work; so many lines may be with each of them.
     Serving {
+        /// Children that can be started, as far as is known.
+        children: u32,
         /// Lines without an answer.
         depth: u32,
     },
@@ -85,7 +87,7 @@ impl Lines {
             kill_grace: settings.kill_grace,
         };
         let machine = Machine::new(config);
-        let (tell, state) = watch::channel(State::Serving { depth: machine.depth() });
+        let (tell, state) = watch::channel(serving(&machine));
         let statistics = Arc::new(Mutex::new(Statistics::default()));
         let driver = Driver {
             machine,
@@ -207,9 +209,14 @@ impl Driver {
                 "no reply for 2 s: a program that is not at a terminal mostly keeps its lines until it has many; \
                  try sed -u, python3 -u, grep --line-buffered, or stdbuf -oL before the program"
             ),
-            Action::Depth(depth) => drop(self.state.send_replace(State::Serving { depth })),
+            Action::Depth(_) => self.serve(),
             Action::GaveUp { child, reason } => {
-                tracing::error!("child {} is given up, the others go on: {reason}", child + 1);
+                tracing::error!("child {} is given up for now, the others go on: {reason}", child + 1);
+                self.serve();
+            }
+            Action::Works { child } => {
+                tracing::info!("child {} works again", child + 1);
+                self.serve();
             }
             Action::Failed { reason } => {
                 let program = self.settings.program.name().to_string_lossy();
@@ -219,6 +226,18 @@ impl Driver {
             }
             Action::Finished => drop(self.state.send_replace(State::Ended)),
         }
+    }
+
+    /// Tells how they work, unless they do not any more.
+    fn serve(&self) {
+        let serving = serving(&self.machine);
+        self.state.send_if_modified(|state| {
+            let is_serving = matches!(state, State::Serving { .. });
+            if is_serving {
+                *state = serving;
+            }
+            is_serving
+        });
     }
 
     fn end_turn(&mut self) {
@@ -255,4 +274,8 @@ impl Driver {
         };
         tokio::spawn(life.live());
     }
+}
+
+fn serving(machine: &Machine) -> State {
+    State::Serving { children: machine.counted_on(), depth: machine.depth() }
 }

@@ -12,6 +12,7 @@ mod depth;
 mod endings;
 mod event;
 mod places;
+mod silence;
 mod times;
 
 pub use event::{Action, Config, Event, LineEnd, LineId};
@@ -23,6 +24,7 @@ use core::time::Duration;
 use depth::Depth;
 use places::{Place, Places};
 use proletariat_protocol::Time;
+use silence::Silence;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -41,8 +43,8 @@ pub struct Machine {
     answered: u64,
     /// Crashes that were charged to a line.
     crashes: u64,
-    /// Lives that ended without an answer, since the last answer of anybody.
-    silent_ends: u32,
+    /// Of all children, until the first answer.
+    silence: Silence,
     hinted: bool,
     times: Times,
     out: Vec<Action>,
@@ -77,7 +79,7 @@ impl Machine {
             phase: Phase::Serving,
             answered: 0,
             crashes: 0,
-            silent_ends: 0,
+            silence: Silence::default(),
             hinted: false,
             times: Times::default(),
             out: Vec::new(),
@@ -106,6 +108,7 @@ impl Machine {
         match self.phase {
             Phase::Serving => {
                 self.start_children(now);
+                self.count_again(now);
                 self.hand_out(now);
                 self.hint(now);
             }
@@ -122,7 +125,8 @@ impl Machine {
             Phase::Serving => {
                 let starts = self.children.iter().filter_map(Child::start_due).min();
                 let hint = self.children.iter().filter_map(|child| self.hint_due(child)).min();
-                [starts, hint].into_iter().flatten().min()
+                let counts = self.children.iter().filter_map(Child::count_due).min();
+                [starts, hint, counts].into_iter().flatten().min()
             }
             Phase::Ending(until) => {
                 self.children.iter().any(|child| child.state == State::Up).then_some(until)
@@ -135,6 +139,12 @@ impl Machine {
     #[must_use]
     pub fn depth(&self) -> u32 {
         self.depth.now()
+    }
+
+    /// Children that can be started, as far as is known.
+    #[must_use]
+    pub fn counted_on(&self) -> u32 {
+        self.children.iter().map(|child| u32::from(!child.given_up)).sum()
     }
 
     /// Crashes that were charged to a line, and how long the answered lines were in their children.
@@ -206,9 +216,9 @@ impl Machine {
         }
         if answers > 0 {
             child.answered();
+            child.count_on(number, &mut self.out);
             child.end_if_unwanted(number, &mut self.out);
             self.answered += answers;
-            self.silent_ends = 0;
             let up = self.children.iter().filter(|child| child.state == State::Up).count();
             if self.depth.answered(answers, latency, up) {
                 self.out.push(Action::Depth(self.depth.now()));

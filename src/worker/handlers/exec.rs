@@ -88,8 +88,13 @@ impl Exec {
         let offer = builder.offered().clone();
         self.settings.children = offer.slots;
         let (lines, ends, talker) = Lines::start(self.settings);
-        let depth = depth_of(&lines.state().borrow()).unwrap_or(1);
-        let (builder, queue) = builder.offer(times(&offer, depth)).queue();
+        let serving = lines.state().borrow().clone();
+        let first = if let State::Serving { children, depth } = serving {
+            times(&offer, children, depth)
+        } else {
+            offer.clone()
+        };
+        let (builder, queue) = builder.offer(first).queue();
         let lines = Arc::new(lines);
         tokio::spawn(carry(queue, Arc::clone(&lines), ends));
         (builder, Execution { lines, offer }, talker)
@@ -97,7 +102,7 @@ impl Exec {
 }
 
 impl Execution {
-    /// Offers as many slots as there may be lines, whenever that changes; ends only when it cannot go on. Cancel safe.
+    /// Offers as many slots as there may be lines with children that can be started, whenever that changes; ends only when it cannot go on. Cancel safe.
     ///
     /// # Errors
     /// [`ExecError::Program`]: nothing will ever be done here, the runs are handed back.
@@ -108,9 +113,9 @@ impl Execution {
             match now {
                 State::Failed(reason) => return Err(ExecError::Program(reason)),
                 State::Ended => return Ok(()),
-                State::Serving { depth } => {
+                State::Serving { children, depth } => {
                     // Not waited for: without a manager that takes long, and the children may fail meanwhile.
-                    worker.change_offer(times(&self.offer, depth))?;
+                    worker.change_offer(times(&self.offer, children, depth))?;
                 }
             }
             if state.changed().await.is_err() {
@@ -146,19 +151,19 @@ impl Execution {
     }
 }
 
-fn depth_of(state: &State) -> Option<u32> {
-    match state {
-        State::Serving { depth } => Some(*depth),
-        State::Failed(_) | State::Ended => None,
-    }
-}
-
-/// The same offer with so many slots for each.
-fn times(offer: &Offer, depth: u32) -> Offer {
+/// The same offer from so many children, with so many slots for each. Where some are missing, each guarantee is smaller in proportion,
+/// rounded down: so a range that had a slot is never left without any.
+fn times(offer: &Offer, children: u32, depth: u32) -> Offer {
     let mut offer = offer.clone();
+    let all = offer.slots.max(1);
+    let children = children.min(all);
     offer.slots *= depth;
+    if children < all {
+        offer.slots = children * depth;
+    }
     for guarantee in &mut offer.guarantees {
-        guarantee.slots *= depth;
+        let slots = u64::from(guarantee.slots) * u64::from(children * depth) / u64::from(all);
+        guarantee.slots = u32::try_from(slots).unwrap_or(u32::MAX);
     }
     offer
 }
@@ -206,5 +211,28 @@ fn ending(end: LineEnd) -> Ending {
         LineEnd::Stopped => Ending::Failed("cancelled".to_owned()),
         // Whoever sends more to children that have failed shall not do so in a loop.
         LineEnd::Refused => Ending::HandBack(HandBackReason::Busy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::offer::{Guarantee, Kinds};
+
+    #[test]
+    fn what_is_offered_goes_with_the_children() {
+        let guarantees = |slots: [u32; 2]| {
+            let guarantee = |(bound, slots)| Guarantee { bound, slots };
+            [1, 2].into_iter().zip(slots).map(guarantee).collect()
+        };
+        let offer = Offer { slots: 100, guarantees: guarantees([30, 20]), kinds: Kinds::Any };
+        for (children, depth, slots, guaranteed) in
+            [(100, 1, 100, [30, 20]), (100, 4, 400, [120, 80]), (50, 4, 200, [60, 40]), (1, 1, 1, [0, 0])]
+        {
+            let offered = times(&offer, children, depth);
+            assert_eq!((offered.slots, offered.guarantees), (slots, guarantees(guaranteed)));
+        }
+        let none = Offer { slots: 0, guarantees: guarantees([0, 1]), kinds: Kinds::Any };
+        assert_eq!(times(&none, 1, 1), none, "it is refused as it is");
     }
 }

@@ -1,5 +1,6 @@
 //! One child, as the machine sees it.
 
+use super::endings::STARTED_AFTER;
 use super::{Action, Config, LineId};
 use bytes::Bytes;
 use proletariat_protocol::Time;
@@ -12,7 +13,6 @@ use std::collections::VecDeque;
 ///   ▲ ▲               │ not started        │ ended                 │ ended
 ///   │ └───────────────┘                    │                       │
 ///   └──────────────────────────────────────┴───────────────────────┘
-///  too often in a row: GivenUp
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
@@ -21,7 +21,6 @@ pub(super) enum State {
     Starting,
     Up,
     Dying,
-    GivenUp,
 }
 
 /// A line that a child has.
@@ -56,6 +55,8 @@ pub(super) struct Child {
     pub(super) silent_lives: u32,
     /// Lives in a row that ended before anything of a line was read.
     pub(super) failed_starts: u32,
+    /// There were too many of these. It is tried again, but nobody counts on it until it has started.
+    pub(super) given_up: bool,
 }
 
 impl Default for Child {
@@ -71,6 +72,7 @@ impl Default for Child {
             has_answered: false,
             silent_lives: 0,
             failed_starts: 0,
+            given_up: false,
         }
     }
 }
@@ -79,7 +81,19 @@ impl Child {
     pub(super) fn start_due(&self) -> Option<Time> {
         match self.state {
             State::Down(due) => Some(due),
-            State::Starting | State::Up | State::Dying | State::GivenUp => None,
+            State::Starting | State::Up | State::Dying => None,
+        }
+    }
+
+    /// When it has started, if it was given up and is up now.
+    pub(super) fn count_due(&self) -> Option<Time> {
+        (self.given_up && self.state == State::Up).then_some(self.began + STARTED_AFTER)
+    }
+
+    /// It has started. If it was given up, its owner counts on it again.
+    pub(super) fn count_on(&mut self, number: usize, out: &mut Vec<Action>) {
+        if core::mem::take(&mut self.given_up) {
+            out.push(Action::Works { child: number });
         }
     }
 

@@ -11,12 +11,12 @@ const RESTART_MIN: Duration = Duration::from_millis(10);
 const RESTART_MAX: Duration = Duration::from_millis(100);
 /// The longest wait after a start that failed.
 const START_MAX: Duration = Duration::from_secs(1);
-/// A child that failed at its start so often in a row is given up: that takes some three seconds.
+/// A child that failed at its start so often in a row is not counted on any more: that takes some three seconds.
 const FAILED_STARTS_MAX: u32 = 10;
+/// It is tried again after this: what was short then (processes, memory, a license) may be there later, and a try costs a start.
+const START_AGAIN: Duration = Duration::from_secs(10);
 /// A child that lived for so long before it ended has started.
-const STARTED_AFTER: Duration = Duration::from_secs(5);
-/// Where nothing was ever answered, so many ends are enough: every line would kill.
-const SILENT_ENDS_MAX: u32 = 50;
+pub(super) const STARTED_AFTER: Duration = Duration::from_secs(5);
 /// How a child ended that we ended for a line without an end.
 const OVERLONG: &str = "wrote a line without an end";
 
@@ -33,7 +33,7 @@ impl Machine {
 
     pub(super) fn not_started(&mut self, now: Time, number: usize, reason: &str, hopeless: bool) {
         if hopeless {
-            self.children[number].state = State::GivenUp;
+            self.children[number].state = State::Down(now);
             return self.fail(reason);
         }
         self.start_failed(now, number, reason);
@@ -45,6 +45,10 @@ impl Machine {
         let how = if child.overlong { OVERLONG } else { how };
         let has_begun = child.has_begun_oldest(read_bytes);
         let given = core::mem::take(&mut child.given);
+        let was_idle = given.is_empty();
+        if let Some(oldest) = given.front().filter(|_| self.answered == 0 && has_begun && !was_told) {
+            self.silence.ended(&oldest.text, now.since(oldest.written));
+        }
         let mut is_charged = has_begun && !was_told;
         let mut again = Vec::new();
         for line in given {
@@ -63,49 +67,65 @@ impl Machine {
             }
         }
         again.into_iter().rev().for_each(|(id, text)| self.places.put_back(id, text));
-        self.lives_again(now, number, how, has_begun, was_told);
-    }
-
-    /// When it starts again, if at all.
-    fn lives_again(&mut self, now: Time, number: usize, how: &str, has_begun: bool, was_told: bool) {
         let child = &mut self.children[number];
         child.state = State::Down(now);
         if self.phase != Phase::Serving {
             return self.refuse_all();
         }
-        if was_told || child.has_answered {
-            return;
+        if !was_told && !child.has_answered {
+            self.lives_again(now, number, how, has_begun, was_idle);
         }
-        let lived = now.since(child.began);
-        self.silent_ends += 1;
-        if self.answered == 0 && self.silent_ends >= SILENT_ENDS_MAX {
-            child.state = State::GivenUp;
+    }
+
+    /// When a child starts again that has ended by itself and answered nothing, if at all.
+    fn lives_again(&mut self, now: Time, number: usize, how: &str, has_begun: bool, was_idle: bool) {
+        if self.answered == 0 && self.silence.is_too_long() && !self.is_one_at_work(now) {
             let reason = format!("ends each time before it has answered a line ({how})");
             return self.fail(&reason);
         }
-        if !has_begun && lived < STARTED_AFTER {
+        let child = &mut self.children[number];
+        let has_started = has_begun || was_idle && now.since(child.began) >= STARTED_AFTER;
+        if !has_started {
             return self.start_failed(now, number, &format!("ends before it reads a line ({how})"));
         }
         child.failed_starts = 0;
         child.state = State::Down(now + wait(child.silent_lives, RESTART_MAX));
         child.silent_lives += 1;
+        child.count_on(number, &mut self.out);
+    }
+
+    /// Nobody knows of a child whether it works before it has answered; but all that do not were quicker than this one.
+    fn is_one_at_work(&self, now: Time) -> bool {
+        let up = self.children.iter().filter(|child| child.state == State::Up);
+        let mut oldest = up.filter_map(|child| child.given.front());
+        oldest.any(|oldest| self.silence.is_outlasted_by(now.since(oldest.written)))
     }
 
     fn start_failed(&mut self, now: Time, number: usize, reason: &str) {
         let child = &mut self.children[number];
-        child.state = State::Down(now + wait(child.failed_starts, START_MAX));
-        child.failed_starts += 1;
+        let pause = wait(child.failed_starts, START_MAX);
+        child.failed_starts = child.failed_starts.saturating_add(1);
+        let is_given_up = child.failed_starts >= FAILED_STARTS_MAX;
+        child.state = State::Down(now + if is_given_up { START_AGAIN } else { pause });
         if self.phase != Phase::Serving {
             return self.refuse_all();
         }
-        if child.failed_starts < FAILED_STARTS_MAX {
+        if !is_given_up || core::mem::replace(&mut child.given_up, true) {
             return;
         }
-        child.state = State::GivenUp;
-        if self.children.iter().all(|child| child.state == State::GivenUp) {
+        if self.counted_on() == 0 {
             return self.fail(reason);
         }
         self.out.push(Action::GaveUp { child: number, reason: reason.to_owned() });
+    }
+
+    /// A child that was given up and has started after all is counted on again.
+    pub(super) fn count_again(&mut self, now: Time) {
+        for (number, child) in self.children.iter_mut().enumerate() {
+            if child.count_due().is_some_and(|due| due <= now) {
+                child.count_on(number, &mut self.out);
+            }
+        }
     }
 
     /// Nothing will ever be done: every line goes back.
@@ -146,8 +166,7 @@ impl Machine {
                 child.end(number, &mut self.out);
             }
         }
-        let is_over = |state| matches!(state, State::Down(_) | State::GivenUp);
-        if self.children.iter().all(|child| is_over(child.state)) {
+        if self.children.iter().all(|child| matches!(child.state, State::Down(_))) {
             self.phase = Phase::Ended;
             self.out.push(Action::Finished);
         }

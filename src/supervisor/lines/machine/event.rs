@@ -137,12 +137,17 @@ pub enum Action {
     },
     /// So many lines may be with each child from now on.
     Depth(u32),
-    /// This child cannot be started and is given up; others go on.
+    /// This child cannot be started: it is tried again, but not counted on; others go on.
     GaveUp {
         /// Which.
         child: usize,
         /// Why.
         reason: String,
+    },
+    /// A child that was given up has started after all.
+    Works {
+        /// Which.
+        child: usize,
     },
     /// No child can be started: nothing will ever be done.
     Failed {

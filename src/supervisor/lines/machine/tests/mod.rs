@@ -2,6 +2,7 @@
 
 mod crowds;
 mod properties;
+mod silence;
 
 use super::*;
 
@@ -178,25 +179,20 @@ fn one_of_many_is_given_up_and_the_others_go_on() {
         }
     }
     assert_eq!(bench.line(1, "a"), [write(1, "a\n")]);
-}
-
-#[test]
-fn where_every_line_kills_there_is_an_end_to_it() {
-    let mut bench = Bench::new(config(1, false));
-    bench.up();
-    let (mut waited, mut charged) = (Duration::ZERO, 0);
-    for id in 0.. {
-        bench.line(id, "a");
-        let said = bench.ended(0, 0);
-        charged += said.iter().filter(|action| matches!(action, Action::Over { .. })).count();
-        if said.iter().any(|action| matches!(action, Action::Failed { .. })) {
-            break;
-        }
-        waited += bench.wait();
-        bench.tell(Event::Started { child: 0 });
+    // It is tried again now and then, and counted on when it has started.
+    for _ in 0..3 {
+        assert_eq!(bench.machine.counted_on(), 1);
+        assert_eq!(bench.wait(), Duration::from_secs(10));
+        assert_eq!(bench.said, [Action::Start { child: 0 }]);
+        let reason = "no memory".to_owned();
+        assert_eq!(bench.tell(Event::NotStarted { child: 0, reason, hopeless: false }), []);
     }
-    assert_eq!(charged, 50);
-    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    bench.wait();
+    assert_eq!(bench.tell(Event::Started { child: 0 }), []);
+    assert_eq!(bench.wait(), Duration::from_secs(5));
+    assert_eq!(bench.said, [Action::Works { child: 0 }]);
+    assert_eq!(bench.machine.counted_on(), 2);
+    assert_eq!(bench.line(2, "b"), [write(0, "b\n")]);
 }
 
 #[test]
