@@ -36,6 +36,7 @@ impl Scheduler {
         self.clean_up = CleanUp { last: now, finished_then: self.counts.finished };
         self.payloads.shrink();
         self.peers.shrink();
+        self.kinds.shrink();
         self.work.shrink();
         self.assignments.shrink();
         let mut deadlines = core::mem::replace(&mut self.deadlines, Deadlines::new());

@@ -157,7 +157,7 @@ impl Scheduler {
             admission,
             selector,
             random: Random::seed_from_u64(seed),
-            kinds: KindTable::new(),
+            kinds: KindTable::new(seed),
             peers: Peers::new(),
             work: Work::new(),
             payloads: PayloadStore::new(),

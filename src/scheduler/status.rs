@@ -204,7 +204,7 @@ impl Scheduler {
 
     fn queue_status(&self) -> Vec<QueueStatus> {
         let mut queues: BTreeMap<(Option<String>, u32), (u64, bool)> = BTreeMap::new();
-        for (_, line) in self.lines.iter().take(LINES_MAX).filter(|(_, line)| line.live > 0) {
+        for (_, line) in self.lines.iter().filter(|(_, line)| line.live > 0).take(LINES_MAX) {
             let kind = self.kinds.name(line.key.kind).map(ToString::to_string);
             let entry = queues.entry((kind, line.key.priority)).or_insert((0, false));
             entry.0 += u64::from(line.live);

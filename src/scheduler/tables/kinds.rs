@@ -1,8 +1,9 @@
 //! The names of kinds, each stored once while anybody uses it.
 
 use super::{KindKey, Slab};
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 
 /// Stands for jobs without a kind: only workers that offer any kind take them.
 pub(crate) const NO_KIND: KindKey = KindKey::NONE;
@@ -17,12 +18,18 @@ struct Row {
 #[derive(Debug)]
 pub(crate) struct KindTable {
     rows: Slab<KindKey, Row>,
-    by_name: BTreeMap<Arc<str>, KindKey>,
+    by_name: HashMap<Arc<str>, KindKey, FixedState>,
 }
 
 impl KindTable {
-    pub(crate) const fn new() -> Self {
-        Self { rows: Slab::new(), by_name: BTreeMap::new() }
+    /// `seed` keeps to itself which names meet in one place of the table.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { rows: Slab::new(), by_name: HashMap::with_hasher(FixedState::with_seed(seed)) }
+    }
+
+    /// Gives back the room that is not in use.
+    pub(crate) fn shrink(&mut self) {
+        self.by_name.shrink_to_fit();
     }
 
     /// The key of a name, used once more.

@@ -18,8 +18,12 @@ use proletariat_protocol::hint::{likely, unlikely};
 const SIFT_MIN: u32 = 64;
 /// An empty line keeps room for so many.
 const KEEP_ENTRIES: usize = 4_096;
-/// Empty lines that are kept for their next execution.
-const IDLE_LINES_MAX: usize = 64;
+/// One among many empty lines keeps room for so many.
+const KEEP_FEW: usize = 16;
+/// So many empty lines are few.
+const FEW_IDLE: usize = 64;
+/// Empty lines that are kept for their next execution: with thousands of kinds by turns each has one job at a time.
+const IDLE_LINES_MAX: usize = 4_096;
 
 /// Which line. The owner is [`PeerKey::NONE`] for shared executions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -47,14 +51,14 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Only void entries are left, if any: they go.
-    fn clear(&mut self) {
+    /// Only void entries are left, if any: they go. It becomes one of so many empty lines.
+    fn clear(&mut self, idle: usize) {
         if unlikely(self.void > 0) {
             self.fresh.clear();
             self.returned.clear();
             self.void = 0;
         }
-        if unlikely(self.fresh.capacity() > KEEP_ENTRIES) {
+        if unlikely(self.fresh.capacity() > if idle > FEW_IDLE { KEEP_FEW } else { KEEP_ENTRIES }) {
             self.fresh = VecDeque::new();
         }
     }
@@ -162,7 +166,7 @@ impl Lines {
         row.void += 1;
         if row.live == 0 {
             self.idle += 1;
-            row.clear();
+            row.clear(self.idle);
         } else if row.void > SIFT_MIN.max(row.live) {
             row.fresh.retain(|entry| stands(*entry).is_some());
             row.fresh.shrink_to(2 * row.fresh.len());
@@ -231,7 +235,7 @@ impl Lines {
         row.live -= 1;
         if row.live == 0 {
             self.idle += 1;
-            row.clear();
+            row.clear(self.idle);
         }
     }
 
@@ -271,7 +275,7 @@ impl Lines {
             row.live -= gone;
             if gone > 0 && row.live == 0 {
                 self.idle += 1;
-                row.clear();
+                row.clear(self.idle);
             }
             return;
         }

@@ -27,7 +27,7 @@ fn some_empty_lines_are_kept() {
         put(&mut lines, line, 0..0);
         assert_eq!(lines.close_if_idle(line, false), None);
     }
-    for priority in [100, 101] {
+    for priority in [100_000, 100_001] {
         let line = used(&mut lines, priority);
         assert_eq!(lines.close_if_idle(line, false), Some(key(priority)), "one too many");
         assert_eq!(lines.find(key(priority)), None);
@@ -39,7 +39,7 @@ fn some_empty_lines_are_kept() {
     lines.pop(line, 0, ExecutionKey(0));
     assert_eq!(lines.close_if_idle(line, true), Some(key(0)));
     assert_eq!((lines.find(key(0)), lines.len()), (None, IDLE_LINES_MAX - 1));
-    let line = used(&mut lines, 100);
+    let line = used(&mut lines, 100_000);
     assert_eq!(lines.close_if_idle(line, false), None, "there is room again");
     lines.audit();
 }
