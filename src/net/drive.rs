@@ -7,9 +7,11 @@
 //! Clocks fire only when everything that has been received is read: after a stall an answer that lies in the socket
 //! beats the clock that it would have been in time for.
 
+mod member;
 mod timer;
 mod write;
 
+pub use member::Member;
 pub use timer::{Clock, Timer};
 
 use super::connect::{Connector, LinkError, Opening};
@@ -23,7 +25,7 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use proletariat_protocol::Time;
 use proletariat_protocol::handshake::{Hello, Welcome};
-use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
+use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -42,41 +44,6 @@ const COMMANDS_PER_TURN: usize = 4_096;
 pub const OUTBOX_MARK_BYTES: usize = 1024 * 1024;
 /// A peer that leaves waits for the manager to close, but no longer than this.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What is driven: the part of a client or a worker that knows what to say.
-pub trait Member: Send {
-    /// What its handles send.
-    type Command: Send;
-
-    /// A handle sent something.
-    fn command(&mut self, now: Time, command: Self::Command);
-
-    /// All handles are gone; no command follows.
-    fn commands_closed(&mut self, now: Time);
-
-    /// A session is open. Nothing of an earlier one holds any more.
-    fn link_up(&mut self, now: Time, welcome: &Welcome);
-
-    /// An attempt failed or the session ended. `next`: when the next attempt is due; `None`: there will be none.
-    fn link_down(&mut self, now: Time, error: &LinkError, next: Option<Time>);
-
-    /// A message of the open session. Signs of life and the manager's leaving never come here.
-    fn receive(&mut self, now: Time, message: ManagerMessage, tail: Tail<'_>);
-
-    /// Fires what is due. Called only when everything that has been received is read.
-    fn expire(&mut self, now: Time);
-
-    /// Carries out everything there is to do, once a turn, and pushes what is to be said while a session is open and
-    /// the outbox has [room](Outbox::room) below [`OUTBOX_MARK_BYTES`]. What is pushed without a session is dropped.
-    fn poll(&mut self, now: Time, outbox: &mut Outbox);
-
-    /// When to call `expire` if nothing happens.
-    fn next_deadline(&self) -> Option<Time>;
-
-    /// `Some` when everything is said and the session may close. Until then the drive goes on, even when there will be
-    /// no further attempt: the member has to answer its handles.
-    fn wants_to_leave(&self) -> Option<LeavingReason>;
-}
 
 /// How a drive ended.
 #[derive(Clone, Debug)]

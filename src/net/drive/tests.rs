@@ -3,6 +3,7 @@
 use super::*;
 use crate::net::hatch::{Hatch, ManagerEnd};
 use proletariat_protocol::handshake::{Answer, Refusal, Roles};
+use proletariat_protocol::message::LeavingReason;
 use proletariat_protocol::{ErrorCode, InstanceId, JobId, MessageId, Payload};
 use std::collections::VecDeque;
 use tokio::io::AsyncWriteExt;
