@@ -52,6 +52,9 @@ impl Worker {
     /// Leaves in order: offers nothing more, lets running jobs finish for at most `timeout`, cancels and hands back the
     /// rest, and closes. Not one job that ends within the timeout fails or runs twice.
     ///
+    /// What has not been written by then is waited for as long as the manager takes some of it every two seconds, and it has the rest
+    /// of `timeout` in any case; a [`stop`](Self::stop) ends that within two seconds.
+    ///
     /// Dropped midway, the worker goes on draining, unless it is dropped too.
     ///
     /// # Errors

@@ -40,4 +40,11 @@ pub trait Member: Send {
     /// `Some` when everything is said and the session may close. Until then the drive goes on, even when there will be
     /// no further attempt: the member has to answer its handles.
     fn wants_to_leave(&self) -> Option<LeavingReason>;
+
+    /// For a member that wants to leave: `Some` when what still waits to be written is not to be lost. It is waited for as long
+    /// as the manager takes some of it every two seconds, and until this time also while it takes nothing. `None`: the
+    /// session ends two seconds after the goodbye, whatever waits.
+    fn unsent_until(&self) -> Option<Time> {
+        None
+    }
 }
