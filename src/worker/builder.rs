@@ -129,8 +129,8 @@ impl Builder {
         self
     }
 
-    /// After the loss of the manager, handlers that have not stopped within this keep their slots out of the next offer.
-    /// Default: 2 s.
+    /// After the loss of the manager, handlers that have not stopped within this keep their slots out of the next offer. After the
+    /// timeout of a drain they have this and a second more until what they do counts as lost. Default: 2 s.
     #[must_use]
     pub fn kill_grace(mut self, grace: Duration) -> Self {
         self.kill_grace = grace;

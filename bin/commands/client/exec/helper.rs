@@ -31,6 +31,7 @@ pub(super) async fn run(
     let mut builder = builder
         .slots(options.children())
         .kinds([options.kind()])
+        .kill_grace(options.kill_grace)
         .manager_timeout(at.connection.manager_timeout);
     if let Some(retries) = at.connection.max_retries {
         builder = builder.max_retries(retries);
