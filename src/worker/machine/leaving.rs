@@ -111,6 +111,8 @@ impl Machine {
     pub(super) fn finish(&mut self, now: Time, finish: Finish) {
         self.phase = Phase::Finished;
         self.cancel_all();
+        // Nothing settles any more, and what waits to be settled is a deadline that has passed.
+        self.fresh.clear();
         let lost = core::mem::take(&mut self.unreported);
         self.urgent.extend(lost.into_iter().map(|id| Action::Reported { id, report: None }));
         if self.session.is_some() {

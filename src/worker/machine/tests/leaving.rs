@@ -89,6 +89,18 @@ fn a_run_that_ends_only_when_it_is_killed_is_handed_back() {
 }
 
 #[test]
+fn a_stop_in_the_turn_of_an_assignment_leaves_nothing_to_do() {
+    let mut world = World::serving(Offer::new(5));
+    let message = ManagerMessage::Assign { executions: vec![execution(1)] };
+    let payloads = vec![Payload::from_static(b"x")];
+    world.machine.handle(world.now, Event::Received { message, payloads });
+    world.tell(Event::Stop);
+    assert!(world.started.is_empty());
+    assert_eq!(world.finish(), Some(Finish::Stopped));
+    assert_eq!(world.machine.next_deadline(), None);
+}
+
+#[test]
 fn gathered_results_are_said_before_a_stop() {
     let mut world = World::new(Offer::new(5), 5);
     world.connect();
