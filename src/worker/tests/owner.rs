@@ -247,6 +247,40 @@ async fn a_system_message_is_confirmed_when_the_callback_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_callback_of_the_builder_gets_what_comes_before_the_offer_is_accepted() {
+    let (seen, mut sees) = unbounded_channel();
+    let (hatch, started) = start(worker().on_system_message(move |message| {
+        let seen = seen.clone();
+        async move { seen.send(message.content).unwrap() }
+    }));
+    let mut manager = hatch.connection().await.welcome(7).await;
+    assert!(matches!(manager.hear_end().await, PeerMessage::Offer(_)));
+    let message = |id| ManagerMessage::SystemMessage {
+        id: proletariat_protocol::MessageId(id),
+        from: PeerId(3),
+        bytes: 2,
+    };
+    let confirm = |id| PeerMessage::Confirm { id: proletariat_protocol::MessageId(id) };
+    manager.say(&message(1), &[Payload::from_static(b"hi")]).await;
+    manager.say(&ManagerMessage::OfferAccepted, &[]).await;
+    assert_eq!(sees.recv().await.unwrap(), "hi");
+    assert_eq!(manager.hear_end().await, confirm(1));
+    let worker = started.await.unwrap().unwrap();
+    // Another one takes its place.
+    let (other, mut others) = unbounded_channel();
+    let callback = move |message: SystemMessage| {
+        other.send(message.content).unwrap();
+        core::future::ready(())
+    };
+    worker.on_system_message(callback).unwrap();
+    worker.offer(Offer::new(10)).await.unwrap();
+    manager.say(&message(2), &[Payload::from_static(b"ho")]).await;
+    assert_eq!(others.recv().await.unwrap(), "ho");
+    assert_eq!(manager.hear_end().await, confirm(2));
+    assert_eq!(sees.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_system_message_is_reported_or_lost_with_the_manager() {
     let (_hatch, mut manager, worker) = serving(worker()).await;
     let long = worker.system_message(vec![0; 1024 * 1024 + 1], Recipient::All, Duration::ZERO).await;
