@@ -7,9 +7,11 @@
 //! Clocks fire only when everything that has been received is read: after a stall an answer that lies in the socket
 //! beats the clock that it would have been in time for.
 
+mod member;
 mod timer;
 mod write;
 
+pub use member::Member;
 pub use timer::{Clock, Timer};
 
 use super::connect::{Connector, LinkError, Opening};
@@ -23,7 +25,7 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use proletariat_protocol::Time;
 use proletariat_protocol::handshake::{Hello, Welcome};
-use proletariat_protocol::message::{LeavingReason, ManagerMessage, PeerMessage};
+use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -40,43 +42,9 @@ const COMMANDS_PER_TURN: usize = 4_096;
 /// The machine is not asked for more while so many bytes wait to be written: what it still holds can be aborted
 /// without having been sent.
 pub const OUTBOX_MARK_BYTES: usize = 1024 * 1024;
-/// A peer that leaves waits for the manager to close, but no longer than this.
+/// A peer that leaves waits for the manager to close, but no longer than this: from its goodbye on, or where nothing that waits may
+/// be lost, from the last time at which the manager took some of it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What is driven: the part of a client or a worker that knows what to say.
-pub trait Member: Send {
-    /// What its handles send.
-    type Command: Send;
-
-    /// A handle sent something.
-    fn command(&mut self, now: Time, command: Self::Command);
-
-    /// All handles are gone; no command follows.
-    fn commands_closed(&mut self, now: Time);
-
-    /// A session is open. Nothing of an earlier one holds any more.
-    fn link_up(&mut self, now: Time, welcome: &Welcome);
-
-    /// An attempt failed or the session ended. `next`: when the next attempt is due; `None`: there will be none.
-    fn link_down(&mut self, now: Time, error: &LinkError, next: Option<Time>);
-
-    /// A message of the open session. Signs of life and the manager's leaving never come here.
-    fn receive(&mut self, now: Time, message: ManagerMessage, tail: Tail<'_>);
-
-    /// Fires what is due. Called only when everything that has been received is read.
-    fn expire(&mut self, now: Time);
-
-    /// Carries out everything there is to do, once a turn, and pushes what is to be said while a session is open and
-    /// the outbox has [room](Outbox::room) below [`OUTBOX_MARK_BYTES`]. What is pushed without a session is dropped.
-    fn poll(&mut self, now: Time, outbox: &mut Outbox);
-
-    /// When to call `expire` if nothing happens.
-    fn next_deadline(&self) -> Option<Time>;
-
-    /// `Some` when everything is said and the session may close. Until then the drive goes on, even when there will be
-    /// no further attempt: the member has to answer its handles.
-    fn wants_to_leave(&self) -> Option<LeavingReason>;
-}
 
 /// How a drive ended.
 #[derive(Clone, Debug)]
@@ -362,32 +330,52 @@ impl<C: Connector, K: Send> Driver<C, K> {
         match (&self.wire, self.leaving) {
             (Wire::Up(_), None) => {
                 self.outbox.push(&PeerMessage::Leaving { reason }, &[], Order::Barrier);
-                self.leaving = Some(Leave { until: now + LEAVE_TIMEOUT, shut: false });
+                self.leaving = Some(Leave { since: now, shut: false });
                 None
             }
-            (Wire::Up(_), Some(leave)) if now < leave.until => None,
+            (Wire::Up(_), Some(_)) if self.leave_until(member).is_some_and(|until| now < until) => None,
             _ => Some(self.gave_up.take().map_or(End::Left, End::GaveUp)),
         }
     }
 
+    /// When we close if the manager has not.
+    fn leave_until<M: Member>(&self, member: &M) -> Option<Time> {
+        let until = self.leaving?.since + LEAVE_TIMEOUT;
+        let patience = member.unsent_until().filter(|_| !self.outbox.is_empty());
+        Some(patience.map_or(until, |patience| until.max(patience)))
+    }
+
     fn poll_write<M: Member>(&mut self, cx: &mut Context<'_>, member: &mut M) -> Progress {
-        let Wire::Up(stream) = &mut self.wire else {
-            if !self.outbox.is_empty() {
-                self.outbox = Outbox::new();
+        let stream = match &mut self.wire {
+            // Behind the end of our half, a ping would break what the manager has still to read.
+            Wire::Up(stream) if !self.leaving.is_some_and(|leave| leave.shut) => stream,
+            _ => {
+                if !self.outbox.is_empty() {
+                    self.outbox = Outbox::new();
+                }
+                return Progress::Dry;
             }
-            return Progress::Dry;
         };
         let was_full = self.outbox.room(OUTBOX_MARK_BYTES) == 0;
-        match write_all_ready(cx, stream, &mut self.outbox, &mut self.unflushed, &mut self.leaving) {
-            Ok(()) if was_full && self.outbox.room(OUTBOX_MARK_BYTES) > 0 => Progress::More,
-            Ok(()) => Progress::Dry,
-            Err(error) => self.fail(&LinkError::Broken(Arc::new(error)), member),
+        let written = write_all_ready(cx, stream, &mut self.outbox, &mut self.unflushed, &mut self.leaving);
+        let bytes = match written {
+            Ok(bytes) => bytes,
+            Err(error) => return self.fail(&LinkError::Broken(Arc::new(error)), member),
+        };
+        if let Some(leave) = &mut self.leaving
+            && bytes > 0
+            && member.unsent_until().is_some()
+        {
+            leave.since = self.drive.clock.now();
         }
+        if was_full && self.outbox.room(OUTBOX_MARK_BYTES) > 0 { Progress::More } else { Progress::Dry }
     }
 
     fn next_deadline<M: Member>(&self, member: &M) -> Option<Time> {
-        let leave = self.leaving.map(|leave| leave.until);
-        [self.link.next_deadline(), member.next_deadline(), leave].into_iter().flatten().min()
+        [self.link.next_deadline(), member.next_deadline(), self.leave_until(member)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

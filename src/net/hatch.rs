@@ -4,6 +4,7 @@ use super::connect::{Connector, Opening};
 use super::{Inbox, Order, Outbox, Tail};
 use bytes::BytesMut;
 use core::ops::ControlFlow;
+use core::time::Duration;
 use proletariat_protocol::handshake::{Answer, Hello, PREAMBLE_BYTES, Preamble, VERSION_MAX, Welcome};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use proletariat_protocol::{Payload, PeerId};
@@ -56,6 +57,8 @@ impl Connector for HatchConnector {
 pub(crate) struct ManagerEnd {
     pub(crate) stream: DuplexStream,
     pub(crate) hello: Hello,
+    /// Before each read, which is of 16 KiB at most.
+    pub(crate) pause: Duration,
     inbox: Inbox,
     messages: VecDeque<(PeerMessage, Vec<Payload>)>,
 }
@@ -67,7 +70,7 @@ impl ManagerEnd {
             let hello = bytes.get(PREAMBLE_BYTES..).map(Hello::decode);
             if let Some(Some((hello, _))) = hello.transpose().unwrap() {
                 let inbox = Inbox::new(2 * LIMIT);
-                return Self { stream, hello, inbox, messages: VecDeque::new() };
+                return Self { stream, hello, pause: Duration::ZERO, inbox, messages: VecDeque::new() };
             }
             assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0);
         }
@@ -112,6 +115,7 @@ impl ManagerEnd {
     pub(crate) async fn hear_all(&mut self) -> Option<(PeerMessage, Vec<Payload>)> {
         let mut bytes = vec![0; 16 * 1_024];
         while self.messages.is_empty() {
+            tokio::time::sleep(self.pause).await;
             let count = self.stream.read(&mut bytes).await.unwrap();
             if count == 0 {
                 return None;

@@ -1,7 +1,8 @@
 //! What a worker is made of.
 
 use super::cleanup::CleanUp;
-use super::driver::Driver;
+use super::driver::{Command, Driver, Listener};
+use super::handle::{SystemMessage, listen};
 use super::handler::{Blocking, Labour};
 use super::machine::{Config, Machine};
 use super::queue::Queue;
@@ -12,12 +13,17 @@ use crate::net::link::LinkConfig;
 use crate::net::window::Window;
 use crate::security::ClientTls;
 use core::fmt;
+use core::future::Future;
 use core::time::Duration;
 use proletariat_protocol::InstanceId;
 use proletariat_protocol::handshake::{Hello, Roles};
 use proletariat_protocol::limits::PORT;
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// Starts what calls the callback for system messages.
+type Listen = Box<dyn FnOnce(UnboundedSender<Command>) -> Listener + Send>;
 
 /// Settings of a worker, with the defaults of the product. See [`Worker::builder`].
 pub struct Builder {
@@ -33,6 +39,7 @@ pub struct Builder {
     cleanup_checkint: Duration,
     link: LinkConfig,
     labour: Option<Labour>,
+    listen: Option<Listen>,
 }
 
 impl fmt::Debug for Builder {
@@ -61,6 +68,7 @@ impl Builder {
             cleanup_checkint: Duration::from_secs(60),
             link: LinkConfig::default(),
             labour: None,
+            listen: None,
         }
     }
 
@@ -129,8 +137,8 @@ impl Builder {
         self
     }
 
-    /// After the loss of the manager, handlers that have not stopped within this keep their slots out of the next offer.
-    /// Default: 2 s.
+    /// After the loss of the manager, handlers that have not stopped within this keep their slots out of the next offer. After the
+    /// timeout of a drain they have this and a second more until what they do counts as lost. Default: 2 s.
     #[must_use]
     pub fn kill_grace(mut self, grace: Duration) -> Self {
         self.kill_grace = grace;
@@ -198,6 +206,17 @@ impl Builder {
         let (sender, queue) = Queue::new();
         self.labour = Some(Labour::Queue(sender));
         (self, queue)
+    }
+
+    /// Calls `callback` with each system message that comes, from the first of the first session on: also with one that comes before
+    /// the offer is accepted. The rest is as with [`Worker::on_system_message`], which takes its place.
+    #[must_use]
+    pub fn on_system_message<W>(mut self, callback: impl FnMut(SystemMessage) -> W + Send + 'static) -> Self
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        self.listen = Some(Box::new(|commands| listen(commands, callback)));
+        self
     }
 
     /// All of the offer at once.
@@ -280,6 +299,10 @@ impl Builder {
         };
         if let Labour::Queue(queue) = &labour {
             queue.connect(&commands);
+        }
+        if let Some(listen) = self.listen {
+            // The first command that is taken, before there is a connection.
+            let _ = commands.send(Command::Listen(listen(commands.clone())));
         }
         let clean_up = CleanUp::new(self.cleanup_reqs, self.cleanup_checkint);
         let mut driver = Driver::new(Machine::new(config), labour, clock, commands.clone(), reply, clean_up);

@@ -93,6 +93,9 @@ pub(super) struct Driver {
     listener: Option<Listener>,
     clean_up: CleanUp,
     finish: Option<Finish>,
+    /// What a drain has said is worth waiting for until then, even while the manager takes nothing. `None`: nobody drains, or
+    /// a stop has come.
+    drain_until: Option<Time>,
     gave_up: Option<LinkError>,
 }
 
@@ -120,6 +123,7 @@ impl Driver {
             listener: None,
             clean_up,
             finish: None,
+            drain_until: None,
             gave_up: None,
         }
     }
@@ -226,6 +230,15 @@ impl Driver {
         self.running.insert(id, Running { shared, task: task.abort_handle() });
     }
 
+    /// As in the machine, a second one can only shorten the first; one that comes after the end changes nothing.
+    fn drain(&mut self, now: Time, timeout: Duration) {
+        if self.finish.is_none() {
+            let until = now + timeout;
+            self.drain_until = Some(self.drain_until.map_or(until, |first| first.min(until)));
+        }
+        self.machine.handle(now, Event::Drain { timeout });
+    }
+
     fn deliver(&mut self, now: Time, delivery: Delivery, message: SystemMessage) {
         match &self.listener {
             None => self.machine.handle(now, Event::Confirmed(delivery)),
@@ -264,8 +277,11 @@ impl Member for Driver {
                 self.offered.push_back(reply);
                 self.machine.handle(now, Event::Offer(offer));
             }
-            Command::Drain { timeout } => self.machine.handle(now, Event::Drain { timeout }),
-            Command::Stop => self.machine.handle(now, Event::Stop),
+            Command::Drain { timeout } => self.drain(now, timeout),
+            Command::Stop => {
+                self.drain_until = None;
+                self.machine.handle(now, Event::Stop);
+            }
             Command::Listen(listener) => self.listener = Some(listener),
             Command::SystemMessage { to, timeout_ms, content, room, reply } => {
                 self.messages += 1;
@@ -347,6 +363,10 @@ impl Member for Driver {
             Finish::Drained | Finish::Stopped => LeavingReason::Draining,
             Finish::OfferRefused { .. } => LeavingReason::Refused,
         })
+    }
+
+    fn unsent_until(&self) -> Option<Time> {
+        self.drain_until.filter(|_| matches!(self.finish, Some(Finish::Drained)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The owner's end of a worker.
 
-use super::driver::Command;
+use super::driver::{Command, Listener};
 use super::machine::Event;
 use super::{Builder, Error, Offer, Payload, Recipient};
 use crate::net::window::Window;
@@ -51,6 +51,9 @@ impl Worker {
 
     /// Leaves in order: offers nothing more, lets running jobs finish for at most `timeout`, cancels and hands back the
     /// rest, and closes. Not one job that ends within the timeout fails or runs twice.
+    ///
+    /// What has not been written by then is waited for as long as the manager takes some of it every two seconds, and it has the rest
+    /// of `timeout` in any case; a [`stop`](Self::stop) ends that within two seconds.
     ///
     /// Dropped midway, the worker goes on draining, unless it is dropped too.
     ///
@@ -127,33 +130,20 @@ impl Worker {
     }
 
     /// Calls `callback` with each system message that comes, one after the other; each is confirmed when its future ends.
-    /// Takes the place of an earlier callback. Without one they are confirmed at once.
+    /// Takes the place of an earlier callback. Without one they are confirmed at once, and so is what comes before this call has
+    /// its effect: a callback that must miss nothing belongs to the [builder](Builder::on_system_message).
     ///
     /// # Errors
     /// [`Error::Ended`].
     pub fn on_system_message<W>(
         &self,
-        mut callback: impl FnMut(SystemMessage) -> W + Send + 'static,
+        callback: impl FnMut(SystemMessage) -> W + Send + 'static,
     ) -> Result<(), Error>
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        let (listener, mut incoming) = mpsc::channel(INCOMING_MAX);
-        self.commands.send(Command::Listen(listener)).map_err(|_| Error::Ended)?;
-        let commands = self.commands.clone();
-        tokio::spawn(async move {
-            while let Some((delivery, message)) = incoming.recv().await {
-                // A callback that panics has returned, too: the sender must not wait for it.
-                let called = AssertUnwindSafe(async { callback(message).await }).catch_unwind();
-                if called.await.is_err() {
-                    tracing::warn!("the callback for system messages panicked");
-                }
-                if commands.send(Command::Event(Event::Confirmed(delivery))).is_err() {
-                    break;
-                }
-            }
-        });
-        Ok(())
+        let listener = listen(self.commands.clone(), callback);
+        self.commands.send(Command::Listen(listener)).map_err(|_| Error::Ended)
     }
 
     async fn ask<T>(
@@ -170,6 +160,30 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Starts what calls the callback.
+pub(super) fn listen<W>(
+    commands: UnboundedSender<Command>,
+    mut callback: impl FnMut(SystemMessage) -> W + Send + 'static,
+) -> Listener
+where
+    W: Future<Output = ()> + Send + 'static,
+{
+    let (listener, mut incoming) = mpsc::channel(INCOMING_MAX);
+    tokio::spawn(async move {
+        while let Some((delivery, message)) = incoming.recv().await {
+            // A callback that panics has returned, too: the sender must not wait for it.
+            let called = AssertUnwindSafe(async { callback(message).await }).catch_unwind();
+            if called.await.is_err() {
+                tracing::warn!("the callback for system messages panicked");
+            }
+            if commands.send(Command::Event(Event::Confirmed(delivery))).is_err() {
+                break;
+            }
+        }
+    });
+    listener
 }
 
 /// Whole milliseconds, upwards: a timeout is never zero by rounding.

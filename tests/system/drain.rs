@@ -50,6 +50,26 @@ fn a_worker_that_drains_finishes_what_runs_and_takes_nothing_new() {
 }
 
 #[test]
+fn what_ends_only_when_it_is_killed_is_handed_back_too() {
+    let test = Test::new();
+    let manager = test.manager(&[]);
+    let begun = test.path("begun");
+    // What it starts ignores TERM as it does.
+    let stubborn = format!("sh -c 'trap \"\" TERM; touch {}; while :; do sleep 1; done'", begun.display());
+    let short = ["--kill-grace", "300ms", "--drain-timeout", "100ms"];
+    let worker = manager.ready_worker(&[&["--slots", "1", "--run", &stubborn], &short[..]].concat());
+    let client = manager.client(&["work", "x"]);
+    until("its program ignores TERM", || begun.exists().then_some(()));
+    worker.signal(Signal::TERM);
+    let mut other = manager.raw_worker(Offer::new(1));
+    let (execution, _) = other.execution();
+    assert_eq!(execution.attempt, 1, "a hand-back never counts");
+    other.finish(execution.assignment, b"done");
+    assert_eq!(client.ended().expect(0).text(), "done\n");
+    worker.ended().expect(0);
+}
+
+#[test]
 fn an_idle_worker_leaves_at_once() {
     let test = Test::new();
     let manager = test.manager(&[]);

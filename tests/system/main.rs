@@ -17,6 +17,7 @@ mod descriptors;
 mod drain;
 mod encryption;
 mod exec;
+mod exec_dismissed;
 mod exec_network;
 mod exec_worker;
 mod files;

@@ -13,21 +13,22 @@ const SLICES_PER_WRITE: usize = 64;
 /// We have said goodbye.
 #[derive(Clone, Copy)]
 pub(super) struct Leave {
-    /// The manager closes by then, or we do.
-    pub(super) until: Time,
+    /// Then, or when the manager took the last of what it is waited for.
+    pub(super) since: Time,
     /// Our half has been ended.
     pub(super) shut: bool,
 }
 
 /// Writes until the stream takes no more or nothing waits; then one flush, and the end of our half when we leave.
-/// `unflushed`: whether the stream may hold back something that was written.
+/// `unflushed`: whether the stream may hold back something that was written. Tells how many bytes it took.
 pub(super) fn write_all_ready<S: AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
     stream: &mut S,
     outbox: &mut Outbox,
     unflushed: &mut bool,
     leaving: &mut Option<Leave>,
-) -> io::Result<()> {
+) -> io::Result<usize> {
+    let mut taken = 0;
     while !outbox.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
         let count = outbox.slices(&mut slices);
@@ -39,7 +40,10 @@ pub(super) fn write_all_ready<S: AsyncWrite + Unpin>(
         match written {
             Poll::Pending => break,
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Ok(bytes)) => outbox.advance(bytes),
+            Poll::Ready(Ok(bytes)) => {
+                outbox.advance(bytes);
+                taken += bytes;
+            }
             Poll::Ready(Err(error)) => return Err(error),
         }
         *unflushed = true;
@@ -56,5 +60,5 @@ pub(super) fn write_all_ready<S: AsyncWrite + Unpin>(
         leave.shut = true;
         shut?;
     }
-    Ok(())
+    Ok(taken)
 }

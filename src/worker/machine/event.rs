@@ -16,7 +16,7 @@ pub struct Config {
     /// [`GATHER_MAX`](super::GATHER_MAX).
     pub answer_threshold: u32,
     /// How long a handler of a lost session may take to stop before its slot is left out of the next offer, and how
-    /// long a drain waits for handlers that it had to cancel.
+    /// long a drain waits for handlers that it had to cancel, with a second more for those that are killed after it.
     pub kill_grace: Duration,
 }
 

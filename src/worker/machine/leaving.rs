@@ -8,6 +8,9 @@ use core::time::Duration;
 use proletariat_protocol::Time;
 use proletariat_protocol::message::PeerMessage;
 
+/// After the grace: what takes no other word is killed at its end, and its end has to come here and be handed back.
+const KILL_TIME: Duration = Duration::from_secs(1);
+
 /// A drain under way.
 #[derive(Debug)]
 pub(super) struct Leave {
@@ -84,7 +87,7 @@ impl Machine {
         };
         match leave.stage {
             Stage::Finishing { until } if until <= now => {
-                leave.stage = Stage::Stopping { until: now + self.config.kill_grace };
+                leave.stage = Stage::Stopping { until: now + self.config.kill_grace + KILL_TIME };
                 for id in self.runs.ids() {
                     self.stop_run(id, Why::Leaving);
                 }
@@ -108,6 +111,8 @@ impl Machine {
     pub(super) fn finish(&mut self, now: Time, finish: Finish) {
         self.phase = Phase::Finished;
         self.cancel_all();
+        // Nothing settles any more, and what waits to be settled is a deadline that has passed.
+        self.fresh.clear();
         let lost = core::mem::take(&mut self.unreported);
         self.urgent.extend(lost.into_iter().map(|id| Action::Reported { id, report: None }));
         if self.session.is_some() {

@@ -82,6 +82,60 @@ async fn a_drain_hands_back_what_takes_longer() {
     assert!(drained.await.unwrap().is_ok());
 }
 
+/// A worker that drains with a result of 1 MiB unsent, at a manager that takes 64 KiB each half second.
+async fn draining_with_a_large_result(timeout: Duration) -> (Hatch, ManagerEnd, Arc<Worker>) {
+    let handler = |_| async { Ending::Done(vec![b'x'; 1 << 20].into()) };
+    let (hatch, mut manager, worker) = serving(Worker::builder().handler(handler)).await;
+    manager.assign(vec![execution(1)], b"").await;
+    let worker = Arc::new(worker);
+    let drains = Arc::clone(&worker);
+    tokio::spawn(async move { drains.drain(timeout).await });
+    // It passes the result.
+    assert_eq!(manager.hear_end().await, PeerMessage::Withdraw);
+    manager.say(&ManagerMessage::Withdrawn, &[]).await;
+    manager.pause = Duration::from_millis(125);
+    (hatch, manager, worker)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_when_a_slow_manager_has_all_results() {
+    let (_hatch, mut manager, worker) = draining_with_a_large_result(Duration::from_secs(1)).await;
+    let begin = tokio::time::Instant::now();
+    assert_eq!(manager.result().await.1.len(), 1 << 20);
+    assert_eq!(manager.hear_end().await, PeerMessage::Leaving { reason: LeavingReason::Draining });
+    assert!(begin.elapsed() > Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(manager.hear().await.is_none());
+    drop(manager);
+    worker.ended().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_out_its_timeout_for_a_manager_that_stands_still() {
+    let (_hatch, mut manager, worker) = draining_with_a_large_result(Duration::from_secs(20)).await;
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(manager.result().await.1.len(), 1 << 20);
+    drop(manager);
+    worker.ended().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_wait_for_a_slow_manager() {
+    let (_hatch, mut manager, worker) = draining_with_a_large_result(Duration::from_secs(20)).await;
+    manager.pause = Duration::from_secs(1);
+    let hears = tokio::spawn(async move {
+        while let Some(message) = manager.hear().await {
+            assert_eq!(message, PeerMessage::Ping, "the result is not there as a whole");
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let begin = tokio::time::Instant::now();
+    worker.stop();
+    // A drain that comes too late makes it no longer.
+    let drained = worker.drain(Duration::from_secs(60)).await;
+    assert!(drained.is_ok() && begin.elapsed() <= Duration::from_secs(2), "{:?}", begin.elapsed());
+    hears.await.unwrap();
+}
+
 /// Tells when it is dropped.
 struct Tell(Option<oneshot::Sender<()>>);
 
@@ -190,6 +244,40 @@ async fn a_system_message_is_confirmed_when_the_callback_is_done() {
     assert_eq!(manager.hear_end().await, PeerMessage::Pong, "and no confirmation yet");
     gate.add_permits(1);
     assert_eq!(manager.hear_end().await, confirm(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_of_the_builder_gets_what_comes_before_the_offer_is_accepted() {
+    let (seen, mut sees) = unbounded_channel();
+    let (hatch, started) = start(worker().on_system_message(move |message| {
+        let seen = seen.clone();
+        async move { seen.send(message.content).unwrap() }
+    }));
+    let mut manager = hatch.connection().await.welcome(7).await;
+    assert!(matches!(manager.hear_end().await, PeerMessage::Offer(_)));
+    let message = |id| ManagerMessage::SystemMessage {
+        id: proletariat_protocol::MessageId(id),
+        from: PeerId(3),
+        bytes: 2,
+    };
+    let confirm = |id| PeerMessage::Confirm { id: proletariat_protocol::MessageId(id) };
+    manager.say(&message(1), &[Payload::from_static(b"hi")]).await;
+    manager.say(&ManagerMessage::OfferAccepted, &[]).await;
+    assert_eq!(sees.recv().await.unwrap(), "hi");
+    assert_eq!(manager.hear_end().await, confirm(1));
+    let worker = started.await.unwrap().unwrap();
+    // Another one takes its place.
+    let (other, mut others) = unbounded_channel();
+    let callback = move |message: SystemMessage| {
+        other.send(message.content).unwrap();
+        core::future::ready(())
+    };
+    worker.on_system_message(callback).unwrap();
+    worker.offer(Offer::new(10)).await.unwrap();
+    manager.say(&message(2), &[Payload::from_static(b"ho")]).await;
+    assert_eq!(others.recv().await.unwrap(), "ho");
+    assert_eq!(manager.hear_end().await, confirm(2));
+    assert_eq!(sees.recv().await, None);
 }
 
 #[tokio::test(start_paused = true)]

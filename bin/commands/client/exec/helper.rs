@@ -10,7 +10,7 @@ use proletariat::supervisor::lines::{Statistics, Times};
 use proletariat::worker::handlers::{ExecError, Execution};
 use proletariat::worker::{Builder, Error, Recipient, Worker};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -31,6 +31,7 @@ pub(super) async fn run(
     let mut builder = builder
         .slots(options.children())
         .kinds([options.kind()])
+        .kill_grace(options.kill_grace)
         .manager_timeout(at.connection.manager_timeout);
     if let Some(retries) = at.connection.max_retries {
         builder = builder.max_retries(retries);
@@ -43,15 +44,23 @@ pub(super) async fn run(
     }
     let (builder, execution, talker) = options.handler().install(builder);
     let _talk = Forwarder::start(talker)?;
+    let execution = Arc::new(execution);
+    let dismissal = Arc::new(Dismissal::default());
+    let builder = dismissal.listen(builder, &execution);
     options.say(&format!("exec: lends {} to {host} port {port}", options.described()));
     let worker = tokio::select! {
-        worker = first_session(builder, at, host, port) => Arc::new(worker?),
+        worker = first_session(builder, at, host, port) => Some(Arc::new(worker?)),
+        () = dismissal.said.notified() => None,
         () = signals.next() => return Ok(Exit::Done),
         failure = failed_before(&execution) => return Err(failure),
     };
-    let execution = Arc::new(execution);
-    let dismissed = listen(&worker, &execution)?;
-    let result = until_the_end(&worker, &execution, &dismissed, signals, options.drain_timeout).await;
+    let result = match &worker {
+        Some(worker) => {
+            let _ = dismissal.worker.set(Arc::downgrade(worker));
+            until_the_end(worker, &execution, &dismissal.said, signals, options.drain_timeout).await
+        }
+        None => Ok(Exit::Done),
+    };
     execution.finish().await;
     report::print_helped(&execution.statistics());
     result
@@ -91,27 +100,35 @@ async fn failed_before(execution: &Execution) -> Failure {
     Failure::new(Exit::Failed, execution.failed().await)
 }
 
-/// Notified when the server says that all is done. It is told what was done here.
-fn listen(worker: &Arc<Worker>, execution: &Arc<Execution>) -> Result<Arc<Notify>, Failure> {
-    let dismissed = Arc::new(Notify::new());
-    // A strong handle would keep the worker alive for the sake of its callback.
-    let (weak, doing, notify) = (Arc::downgrade(worker), Arc::clone(execution), Arc::clone(&dismissed));
-    let listening = worker.on_system_message(move |message| {
-        let (worker, execution, dismissed) = (weak.upgrade(), Arc::clone(&doing), Arc::clone(&notify));
-        async move {
-            if message.content != ALL_IS_DONE {
-                return;
+/// That the server says that all is done.
+#[derive(Default)]
+struct Dismissal {
+    /// Once its offer holds. A strong handle would keep the worker alive for the sake of its callback.
+    worker: OnceLock<Weak<Worker>>,
+    said: Notify,
+}
+
+impl Dismissal {
+    /// In place before there is a connection: the server says it once, and may end before it has answered the offer. It is told
+    /// what was done here; before the offer holds, that is nothing.
+    fn listen(self: &Arc<Self>, builder: Builder, execution: &Arc<Execution>) -> Builder {
+        let (dismissal, doing) = (Arc::clone(self), Arc::clone(execution));
+        builder.on_system_message(move |message| {
+            let (dismissal, execution) = (Arc::clone(&dismissal), Arc::clone(&doing));
+            async move {
+                if message.content != ALL_IS_DONE {
+                    return;
+                }
+                if let Some(worker) = dismissal.worker.get().and_then(Weak::upgrade) {
+                    let told = told(&execution.statistics());
+                    let tells = worker.system_message(told, Recipient::Peer(message.from), GOODBYE);
+                    // A server that is gone has no use for it, and may not have the time to say so.
+                    let _ = tokio::time::timeout(GOODBYE, tells).await;
+                }
+                dismissal.said.notify_one();
             }
-            if let Some(worker) = worker {
-                let told = told(&execution.statistics());
-                // A server that is gone has no use for it.
-                let _ = worker.system_message(told, Recipient::Peer(message.from), GOODBYE).await;
-            }
-            dismissed.notify_one();
-        }
-    });
-    listening.map_err(|error| failure(&error))?;
-    Ok(dismissed)
+        })
+    }
 }
 
 async fn until_the_end(

@@ -65,10 +65,39 @@ fn after_the_drain_timeout_the_rest_is_cancelled_and_handed_back() {
     // It was done after all: handing it back would do the work twice.
     world.end(runs[1], done("r"));
     assert_eq!(world.take_said(), [finished(2, WorkResult::Done, 1)]);
+    // One that does not stop, even when it is killed after the grace, is lost with the session.
+    world.pass(2_999);
     assert_eq!(world.finish(), None);
-    // One that does not stop is lost with the session.
-    world.pass(2_000);
+    world.pass(1);
     assert_eq!(world.finish(), Some(Finish::Drained));
+}
+
+#[test]
+fn a_run_that_ends_only_when_it_is_killed_is_handed_back() {
+    let mut world = World::serving(Offer::new(5));
+    let run = world.assign(execution(1));
+    world.tell(drain());
+    world.receive(ManagerMessage::Withdrawn);
+    world.pass(30_000);
+    world.take_said();
+    // The grace of its process is over, and it is killed.
+    world.pass(2_000);
+    assert_eq!(world.finish(), None);
+    world.end(run, Ending::Failed("cancelled".into()));
+    assert_eq!(world.take_said(), [hand_back(1, HandBackReason::Leaving)]);
+    assert_eq!(world.finish(), Some(Finish::Drained));
+}
+
+#[test]
+fn a_stop_in_the_turn_of_an_assignment_leaves_nothing_to_do() {
+    let mut world = World::serving(Offer::new(5));
+    let message = ManagerMessage::Assign { executions: vec![execution(1)] };
+    let payloads = vec![Payload::from_static(b"x")];
+    world.machine.handle(world.now, Event::Received { message, payloads });
+    world.tell(Event::Stop);
+    assert!(world.started.is_empty());
+    assert_eq!(world.finish(), Some(Finish::Stopped));
+    assert_eq!(world.machine.next_deadline(), None);
 }
 
 #[test]
