@@ -38,8 +38,9 @@ fn alarms_do_not_pile_up_however_often_an_execution_comes_back() {
 
 #[test]
 fn kinds_that_a_worker_handed_back_do_not_pile_up() {
-    for (reason, count, most) in [(HandBackReason::Busy, 800, 400), (HandBackReason::NotMyKind, 4_400, 4_200)]
-    {
+    // Some 4,096 empty lines keep theirs, and a worker 256 pauses and 4,096 kinds that are not its own.
+    let cases = [(HandBackReason::Busy, 5_000, 4_400), (HandBackReason::NotMyKind, 9_000, 8_300)];
+    for (reason, count, most) in cases {
         let mut world = World::new(Config::default());
         let (client, worker) = (world.client(), world.worker(Offer::new(1)));
         world.audits = false;
