@@ -31,7 +31,7 @@ def machine():
 def commit():
     """the commit, and whether what is measured differs from it"""
     git = lambda *words: bench.subprocess.run(["git", *words], cwd=bench.ROOT, capture_output=True, text=True).stdout.strip()
-    changed = git("status", "--porcelain", "--", "src", "bin", "protocol", "scripts/peers/src", "Cargo.toml", "Cargo.lock")
+    changed = git("status", "--porcelain", "--", "src", "bin", "protocol", "scripts/peers/src", "Cargo.toml", "Cargo.lock", ":(exclude)*.md")
     return f"commit {git('rev-parse', '--short', 'HEAD')}" + (" and changes that are not in it" if changed else "")
 
 

@@ -16,8 +16,10 @@ const LARGE_BYTES: usize = 16 << 20;
 const DELAY_MAX: Duration = Duration::from_millis(20);
 /// Large ones, one after the other.
 const LARGE_JOBS: usize = 8;
-/// A machine that is busy with something else gets another chance.
-const ROUNDS: usize = 6;
+/// So many rounds at least. In most of them nine in ten small jobs keep to it.
+const ROUNDS_MIN: usize = 3;
+/// In one of so many all of them do: a machine that is busy with something else gets another chance.
+const ROUNDS: usize = 7;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -51,22 +53,28 @@ fn worker(port: u16) -> (oneshot::Sender<()>, thread::JoinHandle<()>) {
     (stop, thread)
 }
 
-/// The longest of the small jobs that run, one after the other, until `until` is ready.
-async fn longest_small(client: &Client, until: impl Future<Output = ()>) -> (Duration, usize) {
+/// How long small jobs take that run, one after the other, until `until` is ready; the shortest first.
+async fn small_ones(client: &Client, until: impl Future<Output = ()>) -> Vec<Duration> {
     let mut until = std::pin::pin!(until);
-    let (mut longest, mut count) = (Duration::ZERO, 0);
-    loop {
+    let mut times = Vec::new();
+    let mut is_over = false;
+    while !is_over {
         let begin = Instant::now();
-        let small = client.work(["small"], WorkOptions::default());
+        let mut small = std::pin::pin!(client.work(["small"], WorkOptions::default()));
         let outcomes = tokio::select! {
             biased;
-            outcomes = small => outcomes.unwrap(),
-            () = &mut until => return (longest, count),
+            outcomes = &mut small => outcomes,
+            () = &mut until => {
+                // The one under way counts: it may be the longest.
+                is_over = true;
+                small.await
+            }
         };
-        assert_eq!(outcomes[0].as_deref().unwrap(), b"small");
-        longest = longest.max(begin.elapsed());
-        count += 1;
+        assert_eq!(outcomes.unwrap()[0].as_deref().unwrap(), b"small");
+        times.push(begin.elapsed());
     }
+    times.sort_unstable();
+    times
 }
 
 /// Large jobs of this kind, one after the other, each answered with so many bytes.
@@ -78,16 +86,24 @@ async fn large_ones(client: &Client, kind: &str, payload: Payload, answer_bytes:
     }
 }
 
-/// How much longer the longest small job takes beside large ones than the longest one alone.
-async fn delay(port: u16, kind: &str, payload: &Payload, answer_bytes: usize) -> Duration {
+/// How much longer than the longest one alone the slowest but a tenth, and the slowest, of the small jobs takes beside large ones.
+async fn delay(port: u16, kind: &str, payload: &Payload, answer_bytes: usize) -> (Duration, Duration) {
     let client = Client::connect(format!("127.0.0.1:{port}")).await.unwrap();
-    let (alone, _) = longest_small(&client, tokio::time::sleep(Duration::from_millis(50))).await;
+    let alone = small_ones(&client, tokio::time::sleep(Duration::from_millis(50))).await;
+    let alone = *alone.last().expect("there is time for some");
     let large = large_ones(&client, kind, payload.clone(), answer_bytes);
-    let (beside, count) = longest_small(&client, large).await;
+    let beside = small_ones(&client, large).await;
     client.shutdown().await;
-    println!("{kind}: {count} small ones, the longest {beside:?}, alone {alone:?}");
+    let count = beside.len();
+    let of = |part: f64| beside[((count - 1) as f64 * part) as usize];
+    println!(
+        "{kind}: {count} small ones, half take {:?}, nine in ten {:?}, the longest {:?}; alone {alone:?}",
+        of(0.5),
+        of(0.9),
+        of(1.0)
+    );
     assert!(count >= LARGE_JOBS, "{count} small ones in the time of {LARGE_JOBS} large ones");
-    beside.saturating_sub(alone)
+    (of(0.9).saturating_sub(alone), of(1.0).saturating_sub(alone))
 }
 
 fn assert_small_ones_pass(kind: &str, payload: &Payload, answer_bytes: usize) {
@@ -95,12 +111,14 @@ fn assert_small_ones_pass(kind: &str, payload: &Payload, answer_bytes: usize) {
     let manager = test.manager(&[]);
     let (stop, thread) = worker(manager.port);
     let mut delays = Vec::new();
-    while delays.len() < ROUNDS && delays.iter().all(|delay| *delay > DELAY_MAX) {
+    let all_pass = |delays: &[(Duration, Duration)]| delays.iter().any(|(_, longest)| *longest <= DELAY_MAX);
+    while delays.len() < ROUNDS_MIN || (delays.len() < ROUNDS && !all_pass(&delays)) {
         delays.push(runtime().block_on(delay(manager.port, kind, payload, answer_bytes)));
     }
     drop(stop);
     thread.join().unwrap();
-    assert!(delays.iter().any(|delay| *delay <= DELAY_MAX), "{kind}: delayed by {delays:?}");
+    let most = delays.iter().filter(|(most, _)| *most <= DELAY_MAX).count();
+    assert!(all_pass(&delays) && 2 * most > delays.len(), "{kind}: delayed by {delays:?}");
 }
 
 #[test]
