@@ -288,6 +288,10 @@ impl Scheduler {
             return false;
         }
         let serving = self.pools.serving(row.kind);
+        if serving.iter().any(|pool| self.pools.pool(*pool).is_learning()) {
+            // Its workers have no weight yet.
+            return true;
+        }
         let among = Candidates::new(&self.pools, &serving, row.priority, 0);
         let (peers, avoided) = (&self.peers, self.aside.avoided(now, execution));
         let is_avoided = |candidate: &Candidate| {

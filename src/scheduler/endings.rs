@@ -146,7 +146,8 @@ impl Scheduler {
             return false;
         }
         let mut failed = false;
-        let gathering = (self.gate.opens_at().is_some() | self.burst.behind) && !self.draining;
+        let behind = self.burst.behind | self.pools.are_behind();
+        let gathering = (self.gate.opens_at().is_some() | behind) && !self.draining;
         if !gathering {
             self.burst.no_wait.append(&mut self.burst.until_pass);
         }

@@ -16,9 +16,8 @@ const LARGE_BYTES: usize = 16 << 20;
 const DELAY_MAX: Duration = Duration::from_millis(20);
 /// Large ones, one after the other.
 const LARGE_JOBS: usize = 8;
-/// So many rounds at least. In most of them nine in ten small jobs keep to it.
-const ROUNDS_MIN: usize = 3;
-/// In one of so many all of them do: a machine that is busy with something else gets another chance.
+/// Nine in ten small jobs keep to it, and the slowest to twice that, in one of so many rounds: a machine that is busy with something else
+/// gets another chance. Alone on two processors all keep to it in most rounds.
 const ROUNDS: usize = 7;
 
 fn runtime() -> Runtime {
@@ -111,14 +110,13 @@ fn assert_small_ones_pass(kind: &str, payload: &Payload, answer_bytes: usize) {
     let manager = test.manager(&[]);
     let (stop, thread) = worker(manager.port);
     let mut delays = Vec::new();
-    let all_pass = |delays: &[(Duration, Duration)]| delays.iter().any(|(_, longest)| *longest <= DELAY_MAX);
-    while delays.len() < ROUNDS_MIN || (delays.len() < ROUNDS && !all_pass(&delays)) {
+    let is_good = |(most, longest): &(Duration, Duration)| *most <= DELAY_MAX && *longest <= 2 * DELAY_MAX;
+    while delays.len() < ROUNDS && !delays.iter().any(is_good) {
         delays.push(runtime().block_on(delay(manager.port, kind, payload, answer_bytes)));
     }
     drop(stop);
     thread.join().unwrap();
-    let most = delays.iter().filter(|(most, _)| *most <= DELAY_MAX).count();
-    assert!(all_pass(&delays) && 2 * most > delays.len(), "{kind}: delayed by {delays:?}");
+    assert!(delays.iter().any(is_good), "{kind}: delayed by {delays:?}");
 }
 
 #[test]

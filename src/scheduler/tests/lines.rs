@@ -108,6 +108,18 @@ fn a_worker_waits_until_it_can_have_the_most_urgent_of_many_lines() {
 }
 
 #[test]
+fn who_does_not_want_to_wait_is_not_refused_while_a_worker_waits_for_the_lines() {
+    let (mut world, _, worker) = many_lines();
+    let other = world.client();
+    world.submit(other, JobOptions { no_wait: true, ..of_priority(2_000_000) }, &["at once"]);
+    assert!(world.errors(other).is_empty(), "the worker is idle");
+    while goes_on(&mut world) {}
+    assert_eq!(jobs_of(&world.assigned_to(worker)), ["at once"]);
+    world.submit(other, JobOptions { no_wait: true, ..of_priority(2_000_000) }, &["too late"]);
+    assert_eq!(world.errors(other).len(), 1);
+}
+
+#[test]
 fn nothing_of_a_client_with_many_lines_is_dispatched_once_it_has_left() {
     let (mut world, client, worker) = many_lines();
     while goes_on(&mut world) {}

@@ -141,10 +141,11 @@ impl Machine {
         self.depth.now()
     }
 
-    /// Children that can be started, as far as is known.
+    /// Children that can be started, as far as is known; at least one, which may be one that is tried again.
     #[must_use]
     pub fn counted_on(&self) -> u32 {
-        self.children.iter().map(|child| u32::from(!child.given_up)).sum()
+        let count: u32 = self.children.iter().map(|child| u32::from(!child.given_up)).sum();
+        count.max(1)
     }
 
     /// Crashes that were charged to a line, and how long the answered lines were in their children.

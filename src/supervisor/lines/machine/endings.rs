@@ -110,13 +110,18 @@ impl Machine {
         if self.phase != Phase::Serving {
             return self.refuse_all();
         }
-        if !is_given_up || core::mem::replace(&mut child.given_up, true) {
+        if !is_given_up {
             return;
         }
-        if self.counted_on() == 0 {
+        let is_new = !core::mem::replace(&mut child.given_up, true);
+        // One that is tried again is not counted on yet, but it may be the one that works.
+        let may_work = |state: &State| matches!(state, State::Starting | State::Up);
+        if self.children.iter().all(|child| child.given_up && !may_work(&child.state)) {
             return self.fail(reason);
         }
-        self.out.push(Action::GaveUp { child: number, reason: reason.to_owned() });
+        if is_new {
+            self.out.push(Action::GaveUp { child: number, reason: reason.to_owned() });
+        }
     }
 
     /// A child that was given up and has started after all is counted on again.

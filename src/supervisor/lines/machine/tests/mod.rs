@@ -195,6 +195,36 @@ fn one_of_many_is_given_up_and_the_others_go_on() {
     assert_eq!(bench.line(2, "b"), [write(0, "b\n")]);
 }
 
+/// There is room for one process, and the one that was given up has it when the other one has to start again.
+#[test]
+fn one_that_is_tried_again_and_is_up_keeps_the_program_going() {
+    let mut bench = Bench::new(config(2, false));
+    bench.up();
+    let no_room = |child| Event::NotStarted { child, reason: "no memory".to_owned(), hopeless: false };
+    let gave_up = |child| Action::GaveUp { child, reason: "no memory".to_owned() };
+    bench.ended(0, 0);
+    for start in 2..=10 {
+        bench.wait();
+        let expected = if start == 10 { vec![gave_up(0)] } else { vec![] };
+        assert_eq!(bench.tell(no_room(0)), expected);
+    }
+    bench.wait();
+    bench.tell(Event::Started { child: 0 });
+    if !bench.ended(1, 0).contains(&Action::Start { child: 1 }) {
+        bench.wait();
+    }
+    for start in 1..=10 {
+        let expected = if start == 10 { vec![gave_up(1)] } else { vec![] };
+        assert_eq!(bench.tell(no_room(1)), expected);
+        if start < 10 {
+            bench.wait();
+        }
+    }
+    assert_eq!(bench.machine.counted_on(), 1);
+    let said = bench.ended(0, 0);
+    assert!(matches!(said[..], [Action::Failed { .. }, ..]), "now none is left: {said:?}");
+}
+
 #[test]
 fn a_line_that_nobody_waits_for_ends_its_child_when_it_is_its_turn() {
     let mut bench = Bench::new(Config { depth: Some(2), ..config(1, false) });
