@@ -16,9 +16,8 @@ const LARGE_BYTES: usize = 16 << 20;
 const DELAY_MAX: Duration = Duration::from_millis(20);
 /// Large ones, one after the other.
 const LARGE_JOBS: usize = 8;
-/// Nine in ten small jobs keep to it, and the slowest to twice that, in one of so many rounds: a machine that is busy with something else
-/// gets another chance. Alone on two processors all keep to it in most rounds.
-const ROUNDS: usize = 7;
+/// All small jobs keep to it in one of so many rounds: a machine that is busy with something else gets another chance.
+const ROUNDS: usize = 15;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -85,8 +84,8 @@ async fn large_ones(client: &Client, kind: &str, payload: Payload, answer_bytes:
     }
 }
 
-/// How much longer than the longest one alone the slowest but a tenth, and the slowest, of the small jobs takes beside large ones.
-async fn delay(port: u16, kind: &str, payload: &Payload, answer_bytes: usize) -> (Duration, Duration) {
+/// How much longer the longest small job takes beside large ones than the longest one alone.
+async fn delay(port: u16, kind: &str, payload: &Payload, answer_bytes: usize) -> Duration {
     let client = Client::connect(format!("127.0.0.1:{port}")).await.unwrap();
     let alone = small_ones(&client, tokio::time::sleep(Duration::from_millis(50))).await;
     let alone = *alone.last().expect("there is time for some");
@@ -102,7 +101,7 @@ async fn delay(port: u16, kind: &str, payload: &Payload, answer_bytes: usize) ->
         of(1.0)
     );
     assert!(count >= LARGE_JOBS, "{count} small ones in the time of {LARGE_JOBS} large ones");
-    (of(0.9).saturating_sub(alone), of(1.0).saturating_sub(alone))
+    of(1.0).saturating_sub(alone)
 }
 
 fn assert_small_ones_pass(kind: &str, payload: &Payload, answer_bytes: usize) {
@@ -110,7 +109,7 @@ fn assert_small_ones_pass(kind: &str, payload: &Payload, answer_bytes: usize) {
     let manager = test.manager(&[]);
     let (stop, thread) = worker(manager.port);
     let mut delays = Vec::new();
-    let is_good = |(most, longest): &(Duration, Duration)| *most <= DELAY_MAX && *longest <= 2 * DELAY_MAX;
+    let is_good = |longest: &Duration| *longest <= DELAY_MAX;
     while delays.len() < ROUNDS && !delays.iter().any(is_good) {
         delays.push(runtime().block_on(delay(manager.port, kind, payload, answer_bytes)));
     }
