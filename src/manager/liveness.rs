@@ -20,6 +20,9 @@ use std::time::Duration;
 /// What comes slower than this, once `frame_timeout` has passed, is not worth waiting for.
 const FRAME_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
+/// A peer that took something within this time is not one that has stopped reading.
+const TAKING: Duration = Duration::from_millis(100);
+
 /// The clocks of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clocks {
@@ -121,6 +124,11 @@ impl Liveness {
     /// The peer took bytes, or bytes began to wait for it.
     pub(super) fn taken(&mut self, now: Time) {
         self.taken = now;
+    }
+
+    /// Whether the peer took bytes a moment ago, or only now has bytes to take.
+    pub(super) fn is_taking(&self, now: Time) -> bool {
+        now.since(self.taken) < TAKING
     }
 
     /// Whether it has said nothing for so long.

@@ -22,8 +22,9 @@ const ALONE_BYTES: usize = 8 * 1024;
 const KEEP_BYTES: usize = 64 * 1024;
 /// Slices of one vectored write.
 const SLICES: usize = 16;
-/// Writes to one peer in one turn; who takes more waits for the next, so that one peer never holds up the others.
-const WRITES_PER_TURN: usize = 16;
+/// Writes to one peer in one turn, of a fragment or so each; who takes more waits for the next, so that one peer never holds up the
+/// others.
+const WRITES_PER_TURN: usize = 4;
 /// Gatherings kept for the next turn.
 const POOL: usize = 64;
 
@@ -62,6 +63,11 @@ impl Outgoing {
     /// Bytes that wait, what is being gathered apart; what the stream holds back counts as one.
     pub(super) fn bytes(&self) -> usize {
         self.unwritten() + self.held_back
+    }
+
+    /// How many of those are left of the large message whose turn it is: others pass them.
+    pub(super) fn passable_bytes(&self) -> usize {
+        self.outbox.passable_bytes()
     }
 
     fn unwritten(&self) -> usize {

@@ -204,10 +204,11 @@ impl Driver {
     fn tell_level(&mut self, place: u32, waiting: u64, now: Time) {
         let pause = self.config.outbox_pause_bytes;
         let Some(session) = self.connections.at(place) else { return };
+        let counted = if likely(waiting == 0) { 0 } else { waiting - session.passed_bytes(now) };
         let level = match session.level {
             _ if likely(waiting == 0) => OutboxLevel::Clear,
-            OutboxLevel::Paused if waiting > pause / 2 => OutboxLevel::Paused,
-            _ if waiting > pause => OutboxLevel::Paused,
+            OutboxLevel::Paused if counted > pause / 2 => OutboxLevel::Paused,
+            _ if counted > pause => OutboxLevel::Paused,
             _ => OutboxLevel::Waiting,
         };
         if likely(level == session.level) {

@@ -1,5 +1,6 @@
 //! How a client or worker gets a stream to its manager, and what can go wrong between the two.
 
+use super::buffers::bound;
 use super::link::Retry;
 pub use super::secure::SecureStream;
 use super::secure::secured;
@@ -101,6 +102,7 @@ async fn connect_any(addresses: &[SocketAddr], time: Duration) -> io::Result<Tcp
             Ok(Ok(stream)) => {
                 // Every turn ends in one flush that gathers all there is: waiting for more would only cost time.
                 stream.set_nodelay(true)?;
+                bound(&stream);
                 return Ok(stream);
             }
             Ok(Err(refused)) => error = refused,

@@ -29,7 +29,7 @@ use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
-use write::{Leave, write_all_ready};
+use write::{Leave, WRITE_BYTES, write_ready};
 
 /// Room for one read. Large enough that a busy connection needs few reads, small enough for one per task.
 const READ_BYTES: usize = 64 * 1024;
@@ -37,6 +37,8 @@ const READ_BYTES: usize = 64 * 1024;
 const READS_PER_TURN: usize = 8;
 /// Turns in a row in which clocks wait because there is more to read: far more than fits into a socket's buffer.
 const WET_TURNS_MAX: u32 = 64;
+/// A drive that has read and written so many bytes without a pause lets the other tasks of its thread have a turn.
+const YIELD_BYTES: usize = 256 * 1024;
 /// Commands taken in one turn.
 const COMMANDS_PER_TURN: usize = 4_096;
 /// The machine is not asked for more while so many bytes wait to be written: what it still holds can be aborted
@@ -88,6 +90,7 @@ impl<C: Connector> Drive<C> {
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             timer: Timer::new(self.clock),
             wet_turns: 0,
+            moved: 0,
             leaving: None,
             gave_up: None,
             drive: self,
@@ -110,6 +113,8 @@ struct Driver<C: Connector, K> {
     buffer: Box<[u8]>,
     timer: Timer,
     wet_turns: u32,
+    /// Bytes read and written since the task was woken.
+    moved: usize,
     /// We have said goodbye.
     leaving: Option<Leave>,
     /// Why there will be no further attempt.
@@ -132,6 +137,7 @@ enum Progress {
 
 impl<C: Connector, K: Send> Driver<C, K> {
     fn poll<M: Member<Command = K>>(&mut self, cx: &mut Context<'_>, member: &mut M) -> Poll<End> {
+        self.moved = 0;
         loop {
             let read = self.poll_wire(cx, member);
             let taken = self.poll_commands(cx, member);
@@ -144,6 +150,8 @@ impl<C: Connector, K: Send> Driver<C, K> {
             let written = self.poll_write(cx, member);
             if ![read, taken, fired, written].contains(&Progress::More) {
                 ready!(self.timer.poll(cx, self.next_deadline(member)));
+            } else if self.moved >= YIELD_BYTES {
+                return let_others_run(cx);
             }
         }
     }
@@ -213,6 +221,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => LinkError::Closed,
                 Poll::Ready(Ok(())) => {
                     let (now, count) = (self.drive.clock.now(), buffer.filled().len());
+                    self.moved += count;
                     match self.take(now, count, None, member) {
                         Ok(()) => continue,
                         Err(error) => error,
@@ -357,18 +366,20 @@ impl<C: Connector, K: Send> Driver<C, K> {
             }
         };
         let was_full = self.outbox.room(OUTBOX_MARK_BYTES) == 0;
-        let written = write_all_ready(cx, stream, &mut self.outbox, &mut self.unflushed, &mut self.leaving);
+        let written = write_ready(cx, stream, &mut self.outbox, &mut self.unflushed, &mut self.leaving);
         let bytes = match written {
             Ok(bytes) => bytes,
             Err(error) => return self.fail(&LinkError::Broken(Arc::new(error)), member),
         };
+        self.moved += bytes;
         if let Some(leave) = &mut self.leaving
             && bytes > 0
             && member.unsent_until().is_some()
         {
             leave.since = self.drive.clock.now();
         }
-        if was_full && self.outbox.room(OUTBOX_MARK_BYTES) > 0 { Progress::More } else { Progress::Dry }
+        let has_room = was_full && self.outbox.room(OUTBOX_MARK_BYTES) > 0;
+        if has_room || bytes >= WRITE_BYTES { Progress::More } else { Progress::Dry }
     }
 
     fn next_deadline<M: Member>(&self, member: &M) -> Option<Time> {
@@ -377,6 +388,17 @@ impl<C: Connector, K: Send> Driver<C, K> {
             .flatten()
             .min()
     }
+}
+
+/// Pending, until everything else that is ready on this thread has had its turn. A mere wake would put the task before what the thread
+/// runs by itself (the future of `block_on`), for as long as there is something to move.
+fn let_others_run<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // The runtime keeps the waker until then; the future itself has done its work with the first poll.
+    let pause = core::pin::pin!(tokio::task::yield_now());
+    if pause.poll(cx).is_ready() {
+        cx.waker().wake_by_ref();
+    }
+    Poll::Pending
 }
 
 #[cfg(test)]

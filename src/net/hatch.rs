@@ -32,7 +32,12 @@ impl Hatch {
 
     /// The manager's end of the next stream, when the hello has come.
     pub(crate) async fn connection(&self) -> ManagerEnd {
-        let (near, far) = duplex(64 * 1024);
+        self.wide_connection(64 * 1024).await
+    }
+
+    /// The same of a stream that holds so many bytes each way.
+    pub(crate) async fn wide_connection(&self, bytes: usize) -> ManagerEnd {
+        let (near, far) = duplex(bytes);
         self.0.send(near).unwrap();
         ManagerEnd::greeted(far).await
     }

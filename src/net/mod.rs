@@ -6,6 +6,7 @@
 //! Beside them is the peers' end of a connection, which client and worker share: [`link`] decides when to connect and when
 //! to give a manager up, [`connect`] opens streams, [`drive`] is the loop around a machine.
 
+pub(crate) mod buffers;
 pub mod connect;
 pub mod drive;
 mod greeting;

@@ -131,6 +131,12 @@ impl Outbox {
         if self.bulk.len() < LARGE_MAX { mark.saturating_sub(self.lane.bytes()) } else { 0 }
     }
 
+    /// How many of those are left of the large message whose turn it is, the fragment in the lane apart: most messages pass them.
+    #[must_use]
+    pub fn passable_bytes(&self) -> usize {
+        self.bulk.front().map_or(0, |bulk| bulk.body.bytes())
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -14,10 +14,12 @@ use tokio::sync::oneshot;
 const LARGE_BYTES: usize = 16 << 20;
 /// What a small job may take longer while a large one is under way.
 const DELAY_MAX: Duration = Duration::from_millis(20);
+/// What nine in ten of them may.
+const USUAL_DELAY_MAX: Duration = Duration::from_millis(8);
 /// Large ones, one after the other.
 const LARGE_JOBS: usize = 8;
 /// All small jobs keep to it in one of so many rounds: a machine that is busy with something else gets another chance.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 3;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -84,8 +86,8 @@ async fn large_ones(client: &Client, kind: &str, payload: Payload, answer_bytes:
     }
 }
 
-/// How much longer the longest small job takes beside large ones than the longest one alone.
-async fn delay(port: u16, kind: &str, payload: &Payload, answer_bytes: usize) -> Duration {
+/// How much longer nine in ten small jobs, and the longest, take beside large ones than the longest one alone.
+async fn delay(port: u16, kind: &str, payload: &Payload, answer_bytes: usize) -> (Duration, Duration) {
     let client = Client::connect(format!("127.0.0.1:{port}")).await.unwrap();
     let alone = small_ones(&client, tokio::time::sleep(Duration::from_millis(50))).await;
     let alone = *alone.last().expect("there is time for some");
@@ -101,7 +103,7 @@ async fn delay(port: u16, kind: &str, payload: &Payload, answer_bytes: usize) ->
         of(1.0)
     );
     assert!(count >= LARGE_JOBS, "{count} small ones in the time of {LARGE_JOBS} large ones");
-    of(1.0).saturating_sub(alone)
+    (of(0.9).saturating_sub(alone), of(1.0).saturating_sub(alone))
 }
 
 fn assert_small_ones_pass(kind: &str, payload: &Payload, answer_bytes: usize) {
@@ -109,13 +111,13 @@ fn assert_small_ones_pass(kind: &str, payload: &Payload, answer_bytes: usize) {
     let manager = test.manager(&[]);
     let (stop, thread) = worker(manager.port);
     let mut delays = Vec::new();
-    let is_good = |longest: &Duration| *longest <= DELAY_MAX;
+    let is_good = |&(usual, longest): &(Duration, Duration)| usual <= USUAL_DELAY_MAX && longest <= DELAY_MAX;
     while delays.len() < ROUNDS && !delays.iter().any(is_good) {
         delays.push(runtime().block_on(delay(manager.port, kind, payload, answer_bytes)));
     }
     drop(stop);
     thread.join().unwrap();
-    assert!(delays.iter().any(is_good), "{kind}: delayed by {delays:?}");
+    assert!(delays.iter().any(is_good), "{kind}: nine in ten and the longest were delayed by {delays:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod faults;
 mod jobs;
 mod json;
 mod json_crowds;
+mod large;
 mod outboxes;
 mod peer;
 mod refusals;

@@ -136,6 +136,12 @@ impl Peer {
         }
     }
 
+    /// All that was read, while a message in fragments is under way.
+    pub(super) fn received_bytes(&self) -> u64 {
+        let fragmented = self.inbox.incomplete().and_then(|incomplete| incomplete.fragmented);
+        fragmented.expect("a message in fragments").1
+    }
+
     /// The last message before the end.
     pub(super) fn hear_the_end(&mut self) -> ManagerMessage {
         let mut last = None;

@@ -6,7 +6,7 @@ use proletariat_protocol::handshake::{Answer, Refusal, Roles};
 use proletariat_protocol::message::{LeavingReason, Recipient};
 use proletariat_protocol::{ErrorCode, InstanceId, JobId, MessageId, Payload};
 use std::collections::VecDeque;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -248,6 +248,40 @@ async fn more_than_the_streams_and_the_outbox_hold_goes_through() {
     for id in 0..COMMANDS {
         assert_eq!(manager.hear().await, Some(PeerMessage::StatusRequest { id: MessageId(id) }));
     }
+}
+
+/// The stream takes and gives as much as there is, as between two machines of which the other one is faster.
+#[tokio::test(start_paused = true)]
+async fn a_flood_either_way_leaves_turns_to_what_else_the_thread_has_to_do() {
+    const FLOOD: u64 = 8;
+    const MOST: usize = 4 * YIELD_BYTES;
+    let mut stage = Stage::open();
+    let wide = 2 * FLOOD as usize * LARGE_BYTES as usize;
+    let mut manager = stage.hatch.wide_connection(wide).await.welcome(7).await;
+    assert_eq!(stage.next().await, "up 7");
+    (0..FLOOD).for_each(|_| stage.commands.send(LARGE).unwrap());
+    let (mut taken, mut buffer) = (0, vec![0; wide]);
+    while taken < FLOOD as usize * LARGE_BYTES as usize {
+        let bytes = manager.stream.read(&mut buffer).await.unwrap();
+        assert!(bytes <= MOST, "{bytes} bytes at once");
+        taken += bytes;
+    }
+    // Of a size that needs no fragments, and as much of it.
+    let bytes = 64 * 1024;
+    let data = ManagerMessage::Data { job: JobId(3), bytes };
+    let count = FLOOD * u64::from(LARGE_BYTES / bytes);
+    let there_and_heard = async {
+        for _ in 0..count {
+            manager.say(&data, &[vec![7; bytes as usize].into()]).await;
+        }
+        for _ in 0..count {
+            stage.next().await;
+            let at_once = 1 + stage.told.len();
+            assert!(at_once <= MOST / bytes as usize, "{at_once} messages at once");
+        }
+    };
+    // It never makes way by itself.
+    tokio::task::unconstrained(there_and_heard).await;
 }
 
 #[tokio::test(start_paused = true)]

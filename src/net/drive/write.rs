@@ -10,6 +10,10 @@ use tokio::io::AsyncWrite;
 /// Slices of one write: what a system takes at most, or near it.
 const SLICES_PER_WRITE: usize = 64;
 
+/// Written in one turn, in bytes: about a fragment, so that a large message does not keep the loop from reading, or from what the member
+/// has to say in the meantime.
+pub(super) const WRITE_BYTES: usize = 256 * 1024;
+
 /// We have said goodbye.
 #[derive(Clone, Copy)]
 pub(super) struct Leave {
@@ -19,9 +23,9 @@ pub(super) struct Leave {
     pub(super) shut: bool,
 }
 
-/// Writes until the stream takes no more or nothing waits; then one flush, and the end of our half when we leave.
-/// `unflushed`: whether the stream may hold back something that was written. Tells how many bytes it took.
-pub(super) fn write_all_ready<S: AsyncWrite + Unpin>(
+/// Writes until the stream takes no more, nothing waits, or it was enough for a turn; then one flush, and the end of our half when we
+/// leave. `unflushed`: whether the stream may hold back something that was written. Tells how many bytes it took.
+pub(super) fn write_ready<S: AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
     stream: &mut S,
     outbox: &mut Outbox,
@@ -29,7 +33,7 @@ pub(super) fn write_all_ready<S: AsyncWrite + Unpin>(
     leaving: &mut Option<Leave>,
 ) -> io::Result<usize> {
     let mut taken = 0;
-    while !outbox.is_empty() {
+    while !outbox.is_empty() && taken < WRITE_BYTES {
         let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
         let count = outbox.slices(&mut slices);
         let stream = Pin::new(&mut *stream);
