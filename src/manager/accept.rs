@@ -8,7 +8,6 @@ use super::liveness::Phase;
 use super::poller::LISTENER;
 use super::socket::Socket;
 use super::stream::Stream;
-use crate::net::buffers::bound;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use proletariat_protocol::handshake::Refusal;
@@ -187,7 +186,6 @@ impl Driver {
             let Some((stream, address)) = self.acceptor.next(now) else { return };
             // The outboxes gather all there is into one write; to wait for more would only cost time.
             if stream.set_nodelay(true).is_ok() {
-                bound(&stream);
                 let stream = Socket::new(stream);
                 let stream = match &self.config.tls {
                     None => Stream::Tcp(stream),

@@ -20,8 +20,9 @@ use std::time::Duration;
 /// What comes slower than this, once `frame_timeout` has passed, is not worth waiting for.
 const FRAME_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
-/// A peer that took something within this time is not one that has stopped reading.
-const TAKING: Duration = Duration::from_millis(100);
+/// A peer that took something within this time is not one that has stopped reading. What goes to it in the meantime is little; slow
+/// networks take a piece of some tens of KiB with long pauses.
+const TAKING: Duration = Duration::from_secs(1);
 
 /// The clocks of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -126,9 +127,9 @@ impl Liveness {
         self.taken = now;
     }
 
-    /// Whether the peer took bytes a moment ago, or only now has bytes to take.
-    pub(super) fn is_taking(&self, now: Time) -> bool {
-        now.since(self.taken) < TAKING
+    /// Until when the peer is one that reads: it took bytes a moment ago, or only now has bytes to take.
+    pub(super) fn taking_until(&self) -> Time {
+        self.taken + TAKING
     }
 
     /// Whether it has said nothing for so long.

@@ -22,8 +22,8 @@ const ALONE_BYTES: usize = 8 * 1024;
 const KEEP_BYTES: usize = 64 * 1024;
 /// Slices of one vectored write.
 const SLICES: usize = 16;
-/// Writes to one peer in one turn, of a fragment or so each; who takes more waits for the next, so that one peer never holds up the
-/// others.
+/// Writes to one peer in one turn, of a fragment at most where it is a large message; who takes more waits for the next, so that one peer
+/// never holds up the others.
 const WRITES_PER_TURN: usize = 4;
 /// Gatherings kept for the next turn.
 const POOL: usize = 64;
@@ -37,6 +37,8 @@ pub(super) struct Outgoing {
     /// 1 while the stream holds back what was written, or the end: how much that is it does not tell.
     held_back: usize,
     outbox: Outbox,
+    /// The stream holds little of what cannot be sent yet, since a large message is under way.
+    bounded: bool,
     gathered: Option<Box<Batch>>,
 }
 
@@ -168,6 +170,11 @@ impl Outgoing {
     /// Writes what the peer takes, and has the stream send on what it holds back. Tells also whether the peer took anything.
     pub(super) fn flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> (Flushed, bool) {
         let mut took = false;
+        let large = self.outbox.has_large();
+        if unlikely(large != self.bounded) {
+            self.bounded = large;
+            stream.bound_unsent(large);
+        }
         for _ in 0..WRITES_PER_TURN {
             if self.unwritten() == 0 {
                 break;

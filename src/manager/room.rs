@@ -19,7 +19,7 @@ pub(super) struct Holding {
     incomplete_bytes: u64,
     /// Since when, without a message that was completed.
     since: Time,
-    outbox_bytes: u64,
+    pub(super) outbox_bytes: u64,
 }
 
 /// What all of them hold.

@@ -85,7 +85,7 @@ impl<C> Session<C> {
     /// How much of what waits does not count when it is asked whether more may be begun for this peer: the rest of a large message that it
     /// is taking right now. Small ones pass that, and would otherwise wait for it all the same.
     pub(super) fn passed_bytes(&self, now: Time) -> u64 {
-        if self.liveness.is_taking(now) { self.outgoing.passable_bytes() as u64 } else { 0 }
+        if now < self.liveness.taking_until() { self.outgoing.passable_bytes() as u64 } else { 0 }
     }
 
     /// Says something in the session's own tongue.

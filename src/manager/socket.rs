@@ -1,5 +1,6 @@
 //! A TCP connection that the manager's own poll watches.
 
+use crate::net::buffers::bound_unsent;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -31,6 +32,11 @@ impl Socket {
     /// From here on the poll has news of it, under this token.
     pub(super) fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Whether what is written and cannot be sent yet has to be little.
+    pub(super) fn bound_unsent(&self, bound: bool) {
+        bound_unsent(&self.stream, bound);
     }
 
     /// There is news.

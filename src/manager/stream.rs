@@ -76,6 +76,14 @@ impl Stream {
         }
     }
 
+    /// Whether what the system has taken and cannot send yet has to be little.
+    #[cold]
+    pub(super) fn bound_unsent(&mut self, bound: bool) {
+        if let Some(socket) = self.socket() {
+            socket.bound_unsent(bound);
+        }
+    }
+
     /// Sends on what a layer between here and the system holds back; TCP itself holds nothing.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

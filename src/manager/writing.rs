@@ -200,23 +200,29 @@ impl Driver {
         }
     }
 
-    /// Tells the scheduler how full an outbox is, when that has changed.
-    fn tell_level(&mut self, place: u32, waiting: u64, now: Time) {
+    /// Tells the scheduler how full an outbox is, when that has changed; so many bytes were left by the last write.
+    pub(super) fn tell_level(&mut self, place: u32, waiting: u64, now: Time) {
         let pause = self.config.outbox_pause_bytes;
         let Some(session) = self.connections.at(place) else { return };
-        let counted = if likely(waiting == 0) { 0 } else { waiting - session.passed_bytes(now) };
+        let passed = if likely(waiting == 0) { 0 } else { session.passed_bytes(now) };
+        let counted = waiting.saturating_sub(passed);
         let level = match session.level {
             _ if likely(waiting == 0) => OutboxLevel::Clear,
             OutboxLevel::Paused if counted > pause / 2 => OutboxLevel::Paused,
             _ if counted > pause => OutboxLevel::Paused,
             _ => OutboxLevel::Waiting,
         };
-        if likely(level == session.level) {
+        let before = mem::replace(&mut session.level, level);
+        if unlikely(passed > 0 && waiting > pause) {
+            // If it takes no more, there may be nothing that is written to it, and nothing else to find that out.
+            let until = session.liveness.taking_until();
+            self.connections.look_at(place, until);
+        }
+        if likely(level == before) {
             return;
         }
-        session.level = level;
         let stalls = now + self.clocks.outbox_stall;
-        if let Some(speaker) = session.speaker {
+        if let Some(speaker) = self.connections.at(place).and_then(|session| session.speaker) {
             self.tell(now, Event::Outbox { peer: speaker.peer, level });
         }
         if level != OutboxLevel::Clear {

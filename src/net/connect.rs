@@ -1,6 +1,6 @@
 //! How a client or worker gets a stream to its manager, and what can go wrong between the two.
 
-use super::buffers::bound;
+use super::buffers::bound_unsent;
 use super::link::Retry;
 pub use super::secure::SecureStream;
 use super::secure::secured;
@@ -31,6 +31,10 @@ pub trait Connector: Send + 'static {
 
     /// Where to, for people.
     fn address(&self) -> &str;
+
+    /// A large message is under way on this stream, or is so no more: what it takes and cannot send yet should be little then, since
+    /// nothing passes that. For those of which a system below holds much.
+    fn bound_unsent(_stream: &Self::Stream, _bound: bool) {}
 }
 
 /// A stream on its way.
@@ -90,6 +94,10 @@ impl Connector for Tcp {
     fn address(&self) -> &str {
         &self.address
     }
+
+    fn bound_unsent(stream: &SecureStream, bound: bool) {
+        bound_unsent(stream.tcp(), bound);
+    }
 }
 
 /// The first of the addresses that answers. Each gets an equal share of the time, so that one that swallows packets
@@ -102,7 +110,6 @@ async fn connect_any(addresses: &[SocketAddr], time: Duration) -> io::Result<Tcp
             Ok(Ok(stream)) => {
                 // Every turn ends in one flush that gathers all there is: waiting for more would only cost time.
                 stream.set_nodelay(true)?;
-                bound(&stream);
                 return Ok(stream);
             }
             Ok(Err(refused)) => error = refused,

@@ -8,6 +8,7 @@
 //! beats the clock that it would have been in time for.
 
 mod member;
+mod pause;
 mod timer;
 mod write;
 
@@ -23,6 +24,7 @@ use core::ops::ControlFlow;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use pause::let_others_run;
 use proletariat_protocol::Time;
 use proletariat_protocol::handshake::{Hello, Welcome};
 use proletariat_protocol::message::{ManagerMessage, PeerMessage};
@@ -85,6 +87,7 @@ impl<C: Connector> Drive<C> {
             inbox: Inbox::new(0),
             outbox: Outbox::new(),
             unflushed: false,
+            bounded: false,
             commands: Some(commands),
             batch: Vec::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
@@ -107,6 +110,8 @@ struct Driver<C: Connector, K> {
     outbox: Outbox,
     /// The stream may hold back something that was written.
     unflushed: bool,
+    /// The stream holds little of what cannot be sent yet, since a large message is under way.
+    bounded: bool,
     /// `None` once all handles are gone.
     commands: Option<UnboundedReceiver<K>>,
     batch: Vec<K>,
@@ -326,6 +331,7 @@ impl<C: Connector, K: Send> Driver<C, K> {
         self.wire = Wire::Down;
         self.outbox = Outbox::new();
         self.unflushed = false;
+        self.bounded = false;
         self.wet_turns = 0;
         if self.link.has_ended() {
             self.gave_up = Some(error.clone());
@@ -365,6 +371,11 @@ impl<C: Connector, K: Send> Driver<C, K> {
                 return Progress::Dry;
             }
         };
+        let large = self.outbox.has_large();
+        if large != self.bounded {
+            self.bounded = large;
+            C::bound_unsent(stream, large);
+        }
         let was_full = self.outbox.room(OUTBOX_MARK_BYTES) == 0;
         let written = write_ready(cx, stream, &mut self.outbox, &mut self.unflushed, &mut self.leaving);
         let bytes = match written {
@@ -388,17 +399,6 @@ impl<C: Connector, K: Send> Driver<C, K> {
             .flatten()
             .min()
     }
-}
-
-/// Pending, until everything else that is ready on this thread has had its turn. A mere wake would put the task before what the thread
-/// runs by itself (the future of `block_on`), for as long as there is something to move.
-fn let_others_run<T>(cx: &mut Context<'_>) -> Poll<T> {
-    // The runtime keeps the waker until then; the future itself has done its work with the first poll.
-    let pause = core::pin::pin!(tokio::task::yield_now());
-    if pause.poll(cx).is_ready() {
-        cx.waker().wake_by_ref();
-    }
-    Poll::Pending
 }
 
 #[cfg(test)]

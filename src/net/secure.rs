@@ -18,6 +18,16 @@ pub enum SecureStream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl SecureStream {
+    /// What carries it.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
 /// Puts TLS over the stream to this `host:port`. If the future is dropped midway, the stream is closed.
 pub(super) async fn secured(stream: TcpStream, tls: &ClientTls, address: &str) -> io::Result<SecureStream> {
     let Some((connector, name)) = tls.connector(address) else {

@@ -15,11 +15,11 @@ const LARGE_BYTES: usize = 16 << 20;
 /// What a small job may take longer while a large one is under way.
 const DELAY_MAX: Duration = Duration::from_millis(20);
 /// What nine in ten of them may.
-const USUAL_DELAY_MAX: Duration = Duration::from_millis(8);
+const USUAL_DELAY_MAX: Duration = Duration::from_millis(12);
 /// Large ones, one after the other.
 const LARGE_JOBS: usize = 8;
 /// All small jobs keep to it in one of so many rounds: a machine that is busy with something else gets another chance.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()

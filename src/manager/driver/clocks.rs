@@ -53,13 +53,17 @@ impl Driver {
         let mut clocks = session.json.as_ref().map_or(self.clocks, |json| json.clocks(&self.clocks));
         clocks.silence_allowed = session.may_speak_json;
         let verdict = session.liveness.look(now, self.floor, &clocks, incomplete, waiting);
+        let left = session.holding.outbox_bytes;
         match verdict {
             Verdict::Fine(next) => self.connections.look_at(place, next),
             Verdict::Ping(next) => {
                 self.connections.look_at(place, next);
                 self.ping(place);
             }
-            Verdict::Over(cause) => self.over(place, cause, now),
+            Verdict::Over(cause) => return self.over(place, cause, now),
+        }
+        if waiting {
+            self.tell_level(place, left, now);
         }
     }
 

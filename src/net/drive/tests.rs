@@ -14,6 +14,10 @@ use tokio::time::Instant;
 const LARGE: u64 = u64::MAX;
 const LARGE_BYTES: u32 = 2 * 1024 * 1024;
 
+/// What comes for this job has a task compute for so long, without a pause.
+const COMPUTING: JobId = JobId(u64::MAX);
+const COMPUTING_TIME: Duration = Duration::from_secs(3);
+
 /// Sends what it is told to, and tells everything that happens to it.
 struct Recorder {
     told: UnboundedSender<String>,
@@ -56,6 +60,9 @@ impl Member for Recorder {
 
     fn receive(&mut self, _now: Time, message: ManagerMessage, mut tail: Tail<'_>) {
         if let ManagerMessage::Data { job, bytes } = message {
+            if job == COMPUTING {
+                tokio::spawn(async { std::thread::sleep(COMPUTING_TIME) });
+            }
             self.tell(format!("data {job} {:?}", tail.take(bytes)));
         }
     }
@@ -282,6 +289,26 @@ async fn a_flood_either_way_leaves_turns_to_what_else_the_thread_has_to_do() {
     };
     // It never makes way by itself.
     tokio::task::unconstrained(there_and_heard).await;
+}
+
+/// The thread that has read the flood is the one that begins to compute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_goes_on_while_another_task_computes() {
+    const COUNT: usize = 64;
+    let mut stage = Stage::open();
+    let bytes = 64 * 1024;
+    let mut manager = stage.hatch.wide_connection(2 * COUNT * bytes as usize).await.welcome(7).await;
+    assert_eq!(stage.next().await, "up 7");
+    let payload = Payload::from(vec![7; bytes as usize]);
+    for number in 0..COUNT {
+        let job = if number == 0 { COMPUTING } else { JobId(3) };
+        manager.say(&ManagerMessage::Data { job, bytes }, std::slice::from_ref(&payload)).await;
+    }
+    let begin = Instant::now();
+    for _ in 0..COUNT {
+        stage.next().await;
+    }
+    assert!(begin.elapsed() < COMPUTING_TIME / 2, "it took {:?}", begin.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
