@@ -7,6 +7,7 @@
 //! Clocks fire only when everything that has been received is read: after a stall an answer that lies in the socket
 //! beats the clock that it would have been in time for.
 
+mod leave;
 mod member;
 mod pause;
 mod timer;
@@ -24,6 +25,7 @@ use core::ops::ControlFlow;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use leave::Leave;
 use pause::let_others_run;
 use proletariat_protocol::Time;
 use proletariat_protocol::handshake::{Hello, Welcome};
@@ -31,7 +33,7 @@ use proletariat_protocol::message::{ManagerMessage, PeerMessage};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
-use write::{Leave, WRITE_BYTES, write_ready};
+use write::{WRITE_BYTES, write_ready};
 
 /// Room for one read. Large enough that a busy connection needs few reads, small enough for one per task.
 const READ_BYTES: usize = 64 * 1024;
@@ -46,9 +48,6 @@ const COMMANDS_PER_TURN: usize = 4_096;
 /// The machine is not asked for more while so many bytes wait to be written: what it still holds can be aborted
 /// without having been sent.
 pub const OUTBOX_MARK_BYTES: usize = 1024 * 1024;
-/// A peer that leaves waits for the manager to close, but no longer than this: from its goodbye on, or where nothing that waits may
-/// be lost, from the last time at which the manager took some of it.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a drive ended.
 #[derive(Clone, Debug)]
@@ -337,27 +336,6 @@ impl<C: Connector, K: Send> Driver<C, K> {
             self.gave_up = Some(error.clone());
         }
         member.link_down(now, error, self.link.next_deadline());
-    }
-
-    /// Says goodbye when the member wants to leave; the end when that is done or cannot be.
-    fn poll_end<M: Member>(&mut self, now: Time, member: &M) -> Option<End> {
-        let reason = member.wants_to_leave()?;
-        match (&self.wire, self.leaving) {
-            (Wire::Up(_), None) => {
-                self.outbox.push(&PeerMessage::Leaving { reason }, &[], Order::Barrier);
-                self.leaving = Some(Leave { since: now, shut: false });
-                None
-            }
-            (Wire::Up(_), Some(_)) if self.leave_until(member).is_some_and(|until| now < until) => None,
-            _ => Some(self.gave_up.take().map_or(End::Left, End::GaveUp)),
-        }
-    }
-
-    /// When we close if the manager has not.
-    fn leave_until<M: Member>(&self, member: &M) -> Option<Time> {
-        let until = self.leaving?.since + LEAVE_TIMEOUT;
-        let patience = member.unsent_until().filter(|_| !self.outbox.is_empty());
-        Some(patience.map_or(until, |patience| until.max(patience)))
     }
 
     fn poll_write<M: Member>(&mut self, cx: &mut Context<'_>, member: &mut M) -> Progress {

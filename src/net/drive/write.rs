@@ -1,9 +1,9 @@
 //! The writing half of a turn.
 
+use super::leave::Leave;
 use crate::net::Outbox;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use proletariat_protocol::Time;
 use std::io::{self, IoSlice};
 use tokio::io::AsyncWrite;
 
@@ -13,15 +13,6 @@ const SLICES_PER_WRITE: usize = 64;
 /// Written in one turn, in bytes: about a fragment, so that a large message does not keep the loop from reading, or from what the member
 /// has to say in the meantime.
 pub(super) const WRITE_BYTES: usize = 256 * 1024;
-
-/// We have said goodbye.
-#[derive(Clone, Copy)]
-pub(super) struct Leave {
-    /// Then, or when the manager took the last of what it is waited for.
-    pub(super) since: Time,
-    /// Our half has been ended.
-    pub(super) shut: bool,
-}
 
 /// Writes until the stream takes no more, nothing waits, or it was enough for a turn; then one flush, and the end of our half when we
 /// leave. `unflushed`: whether the stream may hold back something that was written. Tells how many bytes it took.
