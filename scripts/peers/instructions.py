@@ -59,8 +59,11 @@ def dearest(out, count=30):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2 or sys.argv[1:] == ["--help"]:
-        sys.exit(__doc__)
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(__doc__)
+        sys.exit()
+    if len(sys.argv) > 2 or not all(word.isdecimal() and int(word) > 0 for word in sys.argv[1:]):
+        sys.exit(f"instructions.py takes one number of jobs, or nothing: not {' '.join(sys.argv[1:])!r} (--help tells more)")
     few = int(sys.argv[1]) if len(sys.argv) == 2 else 2000
     if not bench.shutil.which("valgrind"):
         sys.exit("valgrind is not installed (Debian package valgrind)")
