@@ -120,6 +120,7 @@ impl<'a> World<'a> {
         if in_order {
             // One that stands still would never hear it.
             old.signal(Signal::CONT);
+            old.until_it_handles(Signal::TERM);
             old.signal(Signal::TERM);
             old.ended().expect(0);
         }

@@ -185,6 +185,18 @@ impl Running {
         until(&format!("`{}` says {text:?}", self.what), || self.err().contains(text).then_some(()));
     }
 
+    /// Until it handles this signal, where the system tells: one that has only just begun dies of it.
+    pub(crate) fn until_it_handles(&self, signal: Signal) {
+        until(&format!("`{}` handles {signal:?}", self.what), || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+            let handled = status.map_or(u64::MAX, |status| {
+                let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
+                u64::from_str_radix(mask.trim(), 16).unwrap_or_default()
+            });
+            (handled >> (signal.as_raw() - 1) & 1 == 1).then_some(())
+        });
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
