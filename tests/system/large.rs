@@ -19,7 +19,7 @@ const USUAL_DELAY_MAX: Duration = Duration::from_millis(12);
 /// Large ones, one after the other.
 const LARGE_JOBS: usize = 8;
 /// All small jobs keep to it in one of so many rounds: a machine that is busy with something else gets another chance.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
